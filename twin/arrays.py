@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""]
+Each = Float[Array, "*sat"]  # one number a satellite: a scalar for one, ``(sat,)`` for a fleet
 Vec3 = Float[Array, "3"]
 Rotation = Float[Array, "3 3"]
 

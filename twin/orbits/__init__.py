@@ -1,0 +1,1 @@
+"""Where satellites are: each orbit is a function of time alone."""

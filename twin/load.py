@@ -1,0 +1,249 @@
+"""Scenario files in: find, parse, override, validate; every problem at once, one line each."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from twin.problems import InputError, Problem, nearest
+from twin.scenario import Number, Scenario
+
+SCENARIOS = Path(str(files("assets"))) / "scenarios"
+_TAGS = {"inference", "training", "catalog", "walker", "sso"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A scenario, the text it came from and the overrides that were applied."""
+
+    scenario: Scenario
+    name: str
+    path: Path
+    text: str
+    overrides: tuple[str, ...] = ()
+
+
+def shipped() -> dict[str, Path]:
+    """The scenarios that come with the twin, by bare name."""
+    return {path.stem: path for path in sorted(SCENARIOS.glob("*.toml"))}
+
+
+def load(name: str, overrides: Iterable[str] = ()) -> Loaded:
+    """Read a scenario by bare name or path, with ``dotted.key=value`` overrides applied."""
+    path = shipped().get(name, Path(name))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(shipped())
+        hint = nearest(name, shipped()) or "twin list shows what there is"
+        raise InputError(
+            [Problem(name, "no such scenario", f"a path, or one of: {known}", hint)]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError([Problem(name, f"cannot be read: {error}")]) from None
+    overrides = tuple(overrides)
+    return Loaded(parse(text, str(path), overrides), path.stem, path, text, overrides)
+
+
+def parse(text: str, place: str = "scenario", overrides: Iterable[str] = ()) -> Scenario:
+    """Validate the text of a scenario file."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            [Problem(place, f"not valid TOML: {error}", hint="a value may lack its quotes")]
+        ) from None
+    for override in overrides:
+        _override(given, override)
+    try:
+        return Scenario.model_validate(given)
+    except ValidationError as error:
+        raise InputError(_problems(error, given, place)) from None
+
+
+def _override(given: dict[str, Any], text: str) -> None:
+    """Apply one ``--set class.inference.battery_wh=800``; list items are ``shell.0.satellites``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(
+            [Problem(f"--set {text}", "no key and value", "class.inference.battery_wh=800")]
+        )
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    *path, last = key.strip().split(".")
+    here: Any = given
+    for part in path:
+        if isinstance(here, list):
+            if not part.isdigit() or int(part) >= len(here):
+                allowed = f"0 to {len(here) - 1}"
+                raise InputError([Problem(f"--set {text}", f"no item {part!r}", allowed)])
+            here = here[int(part)]
+        elif isinstance(here, dict):
+            here = here.setdefault(part, {})
+        else:
+            raise InputError([Problem(f"--set {text}", f"{part!r} lies below a plain value")])
+    if isinstance(here, dict):
+        here[last] = parsed
+    elif isinstance(here, list) and last.isdigit() and int(last) < len(here):
+        here[int(last)] = parsed
+    else:
+        raise InputError([Problem(f"--set {text}", f"{last!r} cannot be set here")])
+
+
+def _problems(error: ValidationError, given: Any, place: str) -> list[Problem]:
+    found = []
+    for item in error.errors():
+        loc = [
+            part for part in item["loc"] if part not in _TAGS or _is_key(given, item["loc"], part)
+        ]
+        where = f"{place}: {dotted(loc)}" if loc else place
+        kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+        if kind == "extra_forbidden":
+            keys = _keys_at(item["loc"][:-1])
+            hint = nearest(str(loc[-1]), keys) or "twin check --explain lists every key"
+            found.append(Problem(where, "unknown key", hint=hint))
+        elif kind == "missing":
+            found.append(
+                Problem(where, "is required", hint="twin new writes a scenario to start from")
+            )
+        elif kind == "value_error":
+            found.append(_split(where, message))
+        else:
+            got = item.get("input")
+            shown = "" if isinstance(got, dict | list) else f", got {got!r}"
+            found.append(Problem(where, message[:1].lower() + message[1:] + shown))
+    return found
+
+
+def _split(where: str, message: str) -> Problem:
+    problem, _, allowed = message.partition("; allowed: ")
+    return Problem(where, problem, allowed)
+
+
+def dotted(loc: Iterable[int | str]) -> str:
+    """``shell[0].altitude_km`` from pydantic's location."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _is_key(given: Any, loc: tuple[int | str, ...], part: int | str) -> bool:
+    """Whether a location's part that looks like a union's tag is a key that the user wrote."""
+    here = given
+    for step in loc:
+        if isinstance(here, dict) and step in here:
+            if step == part:
+                return True
+            here = here[step]
+        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            here = here[step]
+    return False
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    """The valid keys of the section at a pydantic location."""
+    models: list[type[BaseModel]] = [Scenario]
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        inner = [m for model in models for m in _models(model, part)]
+        tagged = [
+            m
+            for m in models
+            if m.model_fields.get("kind") and m.model_fields["kind"].default == part
+        ]
+        models = inner or tagged or models
+    return [key(name, field) for model in models for name, field in model.model_fields.items()]
+
+
+def _models(model: type[BaseModel], part: str) -> list[type[BaseModel]]:
+    for name, field in model.model_fields.items():
+        if key(name, field) == part:
+            return list(sections(field.annotation))
+    return []
+
+
+def key(name: str, field: FieldInfo) -> str:
+    """The key as the file spells it."""
+    return field.alias or name
+
+
+def sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The section models inside an annotation, however nested; a `Number` is not one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation is not Number:
+            yield annotation
+        return
+    if get_origin(annotation) in (Union, tuple, dict) or get_args(annotation):
+        for inner in get_args(annotation):
+            yield from sections(inner)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the scenario file, for `twin check --explain` and `twin schema scenario`."""
+
+    name: str
+    unit: str
+    default: str
+    allowed: str
+    about: str
+    origin: str
+
+
+_UNITS = {
+    "_w_m2": "W/m²", "_j_k_m2": "J/K/m²", "_j_k_wh": "J/K/Wh", "_j_k": "J/K", "_w_k": "W/K",
+    "_per_year": "1/year", "_per_k": "1/K", "_per_h": "1/h", "_years": "year", "_deg": "deg", "_km": "km",
+    "_m2": "m²", "_wh": "Wh", "_s": "s", "_h": "h", "_w": "W", "_k": "K", "_m": "m",
+}  # fmt: skip
+
+
+def unit(name: str) -> str:
+    """The unit that a key's name ends in."""
+    return next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+
+
+def explain(model: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[Key]:
+    """Every key of the scenario file, in the file's order."""
+    for name, field in model.model_fields.items():
+        inner = list(sections(field.annotation))
+        label = f"{prefix}{key(name, field)}"
+        if inner:
+            repeated = label in ("shell", "station")
+            for section in inner:
+                mark = section.model_fields.get("kind")
+                tag = f"({mark.default})" if mark and len(inner) > 1 else ""
+                middle = ".NAME" if label == "class" else "[]" if repeated else ""
+                yield from explain(section, f"{label}{middle}{tag}.")
+            continue
+        default = (
+            field.get_default(call_default_factory=True) if not field.is_required() else "required"
+        )
+        origin = ""
+        if isinstance(default, Number):
+            origin = ", ".join(x for x in (default.origin, default.source) if x)
+            span = f" [{default.range[0]:g} … {default.range[1]:g}]" if default.range else ""
+            default = f"{default.value:g}{span}"
+        yield Key(label, unit(name), str(default), _allowed(field), field.description or "", origin)
+
+
+def _allowed(field: FieldInfo) -> str:
+    parts = []
+    for rule in field.metadata:
+        check = getattr(rule, "func", None)
+        if check is not None and check.__doc__ and check.__name__ == "check":
+            parts.append(check.__doc__)
+        for sign, attribute in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le")):
+            if getattr(rule, attribute, None) is not None:
+                parts.append(f"{sign} {getattr(rule, attribute):g}")
+    words = re.findall(r"Literal\[(.*?)\]", str(field.annotation))
+    return ", ".join(parts + words)

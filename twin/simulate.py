@@ -1,0 +1,213 @@
+"""Rollout, which is pure, and simulate, which is an ordinary loop over chunks of records."""
+
+import time as wall
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int
+
+from twin import books, devices, tally
+from twin.arrays import Scalar
+from twin.constellation import NODES, Constellation, State, Telemetry
+from twin.forcing import forcing
+from twin.results import Writer
+from twin.step import step
+
+CHUNK_BYTES = 48e6  # of telemetry: large enough for speed, small enough for memory
+RECORD_BYTES = 90  # a satellite
+
+
+class SimulationError(RuntimeError):
+    """A run that failed: what, where, when, and what to try."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The steps of a run: `records` of `steps` steps of `dt` seconds, `chunk` records at a time."""
+
+    dt: float
+    steps: int
+    records: int
+    chunk: int
+
+    @classmethod
+    def of(cls, step_s: float, record_s: float, duration: float, satellites: int) -> "Clock":
+        """The clock of a scenario; chunks divide the run evenly if a near divisor exists."""
+        records = round(duration / record_s)
+        most = int(max(1, min(1440, CHUNK_BYTES / (RECORD_BYTES * max(satellites, 1)), records)))
+        even = max(d for d in range(1, most + 1) if records % d == 0)
+        return cls(step_s, round(record_s / step_s), records, even if 2 * even > most else most)
+
+
+def rollout(
+    constellation: Constellation,
+    state: State,
+    first: Int[Array, ""],
+    dt: Scalar,
+    *,
+    records: int,
+    steps: int,
+) -> tuple[State, Telemetry]:
+    """Live `records` records of `steps` steps each, beginning with record number `first`.
+
+    Pure: differentiate it, `vmap` it, checkpoint it. The sky of one record is computed at once, inside
+    the scan, so that nothing of size fleet × chunk exists besides what is recorded.
+    """
+
+    def record(state: State, index: Int[Array, ""]) -> tuple[State, Telemetry]:
+        time = (index * steps + jnp.arange(steps + 1)).astype(dt.dtype) * dt
+        sky = forcing(constellation, time)
+
+        def one(carry, sky_now):
+            state, sums = carry
+            state, lived = step(constellation, state, sky_now, dt)
+            return (state, sums.plus(lived, state)), None
+
+        (state, sums), _ = jax.lax.scan(one, (state, tally.empty(state)), sky.sky)
+        state = tally.closed(state, sums, dt)
+        return state, tally.telemetry(sums, state, sky, steps)
+
+    return jax.lax.scan(record, state, first + jnp.arange(records))
+
+
+class Engine:
+    """A compiled rollout for one size of fleet: the only place, with `study`, that jits."""
+
+    def __init__(self, constellation: Constellation, state: State, clock: Clock):
+        """Pad the fleet to the devices' count and put it there. Nothing is compiled yet."""
+        self.lanes = state.alive.size
+        self.mesh: Mesh = devices.mesh(self.lanes)
+        self.clock = clock
+        self.compile_s = 0.0
+        self._programs: dict[int, Any] = {}
+        fleet = Constellation(_by_sat(constellation.satellites), _whole(constellation.sun))
+        self._in = (fleet, _by_sat(state), P(), P())
+        self.constellation = self.put(constellation, fleet)
+
+    def put(self, tree: Any, spec: Any) -> Any:
+        """Padded, and laid over the devices."""
+        extra = -self.lanes % self.mesh.devices.size
+
+        def place(leaf: Any, where: P) -> jax.Array:
+            if extra and where and where[-1] == "sat":
+                width = [(0, 0)] * (leaf.ndim - 1) + [(0, extra)]
+                leaf = np.pad(np.asarray(leaf), width, mode="edge")
+            return jax.device_put(leaf, NamedSharding(self.mesh, where))
+
+        return jax.tree.map(place, tree, spec)
+
+    def start(self, state: State) -> State:
+        """A state on the devices, padded; idempotent for a state that came from here."""
+        return state if state.alive.size > self.lanes else self.put(state, self._in[1])
+
+    def advance(self, state: State, first: int, records: int) -> tuple[State, Telemetry]:
+        """One chunk."""
+        dt = jnp.asarray(self.clock.dt, jnp.float64)
+        arguments = (self.constellation, state, jnp.asarray(first), dt)
+        if records not in self._programs:
+            begin = wall.perf_counter()
+            run = partial(rollout, records=records, steps=self.clock.steps)
+            _, shape = jax.eval_shape(run, *arguments)
+            mapped = jax.shard_map(
+                run,
+                mesh=self.mesh,
+                in_specs=self._in,
+                out_specs=(self._in[1], _by_sat(shape)),
+                check_vma=False,
+            )
+            lowered = jax.jit(mapped, compiler_options=devices.options()).lower(*arguments)
+            self._programs[records] = lowered.compile()
+            self.compile_s += wall.perf_counter() - begin
+        return self._programs[records](*arguments)
+
+
+Progress = Callable[[int, int], None]
+
+
+def simulate(
+    engine: Engine,
+    state: State,
+    writer: Writer | None = None,
+    first: int = 0,
+    on_chunk: Progress | None = None,
+) -> State:
+    """Run from record `first` to the end; write, check and report between chunks.
+
+    The chunk before is written by a thread while the next one computes. A chunk counts as done once
+    its checkpoint is in place; on Ctrl-C the chunks in flight are finished first.
+    """
+    clock, state = engine.clock, engine.start(state)
+    pending: list[Future] = []
+    with ThreadPoolExecutor(1) as pool:
+        while first < clock.records:
+            count = min(clock.chunk, clock.records - first)
+            state, telemetry = engine.advance(state, first, count)
+            jax.block_until_ready(state.alive)
+            check(state, engine, (first + count) * clock.steps * clock.dt)
+            for done in _settle(pending, 1):
+                done.result()
+            if writer:
+                pending.append(pool.submit(writer.append, first, telemetry, state, engine.lanes))
+            first += count
+            if on_chunk:
+                on_chunk(first, clock.records)
+        for done in _settle(pending, 0):
+            done.result()
+    return state
+
+
+def _settle(pending: list[Future], keep: int) -> Iterator[Future]:
+    while len(pending) > keep:
+        yield pending.pop(0)
+
+
+def check(state: State, engine: Engine, seconds: float) -> None:
+    """The host's look at the state: books, limits, NaN. Raises SimulationError."""
+    ledger = state.ledger
+    temperature = np.asarray(state.temperature)[:, : engine.lanes]
+    energy = np.asarray(state.battery_energy)[: engine.lanes]
+    capacity = np.asarray(engine.constellation.satellites.battery.capacity)[: engine.lanes]
+    if not np.isfinite(temperature).all() or not np.isfinite(energy).all():
+        node = next(
+            (n for n, row in zip(NODES, temperature, strict=True) if not np.isfinite(row).all()),
+            None,
+        )
+        bad = np.flatnonzero(~(np.isfinite(temperature).all(axis=0) & np.isfinite(energy)))
+        what = f"temperature of node {node}" if node else "battery energy"
+        raise SimulationError(
+            f"{what} is not finite in {bad.size} satellites (first: {bad[:3].tolist()}) by t ="
+            f" {seconds:,.0f} s; try a smaller step_s, and look for extreme values in the scenario"
+        )
+    if temperature.min() < 2.7 - 1e-6:
+        raise SimulationError(
+            f"temperature of node {NODES[int(temperature.min(axis=1).argmin())]} fell to"
+            f" {temperature.min():.2f} K, below deep space, by t = {seconds:,.0f} s; try a smaller step_s"
+        )
+    slack = 1e-9 * capacity
+    if (energy < -slack).any() or (energy > capacity + slack).any():
+        raise SimulationError(
+            f"battery energy left 0 … capacity by t = {seconds:,.0f} s; this is a defect of the twin"
+        )
+    for name in ("energy", "heat", "tokens"):
+        worst = float(np.asarray(getattr(ledger, f"{name}_residual"))[: engine.lanes].max())
+        if not worst <= books.TOLERANCE:
+            raise SimulationError(
+                f"the {name} book is open by {worst:.1e} of its throughput (allowed"
+                f" {books.TOLERANCE:.0e}) by t = {seconds:,.0f} s; this is a defect of the twin"
+            )
+
+
+def _by_sat(tree: Any) -> Any:
+    return jax.tree.map(lambda x: P(*[None] * (x.ndim - 1), "sat"), tree)
+
+
+def _whole(tree: Any) -> Any:
+    return jax.tree.map(lambda _: P(), tree)
