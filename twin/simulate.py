@@ -3,6 +3,7 @@
 import time as wall
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,6 +89,7 @@ class Engine:
         self.clock = clock
         self.compile_s = 0.0
         self._programs: dict[int, Any] = {}
+        self._shape = _shape(constellation)
         fleet = Constellation(_by_sat(constellation.satellites), _whole(constellation.sun))
         self._in = (fleet, _by_sat(state), P(), P())
         self.constellation = self.put(constellation, fleet)
@@ -103,6 +105,17 @@ class Engine:
             return jax.device_put(leaf, NamedSharding(self.mesh, where))
 
         return jax.tree.map(place, tree, spec)
+
+    def fits(self, constellation: Constellation, state: State) -> bool:
+        """Whether another constellation can use the programs that this engine has compiled."""
+        mine, other = self._shape, _shape(constellation)
+        return mine == other and state.alive.size == self.lanes
+
+    def holding(self, constellation: Constellation) -> "Engine":
+        """The same programs, compiled once, with another constellation in them."""
+        twin = copy(self)
+        twin.constellation = self.put(constellation, self._in[0])
+        return twin
 
     def start(self, state: State) -> State:
         """A state on the devices, padded; idempotent for a state that came from here."""
@@ -203,6 +216,11 @@ def check(state: State, engine: Engine, seconds: float) -> None:
                 f"the {name} book is open by {worst:.1e} of its throughput (allowed"
                 f" {books.TOLERANCE:.0e}) by t = {seconds:,.0f} s; this is a defect of the twin"
             )
+
+
+def _shape(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [leaf.shape for leaf in leaves]
 
 
 def _by_sat(tree: Any) -> Any:

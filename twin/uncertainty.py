@@ -1,0 +1,255 @@
+"""Error bars: many variants of a scenario run as one batch, side by side on the satellite axis.
+
+A large fleet is represented by some of its satellites: in each shell and class the emptiest battery,
+the hottest chip, and others spread evenly. Totals are the fleet's own plus what the representatives
+say a variant changes, so the nominal variant always equals the run itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel
+from scipy.stats import qmc
+
+from twin.build import Fleet, Value, build, nominal
+from twin.constellation import Ledger
+from twin.load import key
+from twin.scenario import InferencePayload, Number, Scenario
+from twin.simulate import Clock, Engine, simulate
+
+LANES = 4096  # of satellites times variants, at most, unless the fleet itself is larger
+SHARE_WORTH_NAMING = 0.03
+HEADLINES = (
+    "battery_min_fraction",
+    "payload_temperature_max_k",
+    "tokens_per_day",
+    "joules_per_token",
+    "unserved_wh",
+)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A number of the scenario that has a range."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    origin: str
+
+
+def inputs(scenario: Scenario, fleet: Fleet) -> list[Input]:
+    """Every number with a range, and the factors of the payload profiles."""
+    found = list(_ranged(scenario.environment, "environment."))
+    for name, design in scenario.class_.items():
+        found += _ranged(design, f"class.{name}.")
+        if isinstance(design.payload, InferencePayload):
+            given = fleet.profiles[name].device_numbers(
+                design.payload.batch, design.payload.power_cap_w
+            )
+            for what, factors, origin in (
+                ("throughput", given.throughput_factors, given.origin),
+                ("active_power", given.active_power_factors, given.power_origin),
+                ("idle_power", given.idle_power_factors, given.power_origin),
+            ):
+                if factors[1] > factors[0]:
+                    found.append(Input(f"profile.{name}.{what}", 1.0, *factors, origin))
+    return found
+
+
+def _ranged(section: BaseModel, prefix: str) -> Iterator[Input]:
+    for name, field in type(section).model_fields.items():
+        what, label = getattr(section, name), prefix + key(name, field)
+        if isinstance(what, Number):
+            if what.range and what.range[1] > what.range[0]:
+                yield Input(label, what.value, *what.range, what.origin or "assumed")
+        elif isinstance(what, BaseModel):
+            yield from _ranged(what, label + ".")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Results of all variants: headline numbers and, per class, what sizing asks for."""
+
+    headlines: dict[str, np.ndarray]  # (variant,), the nominal first
+    lost_to_energy: np.ndarray  # (class, variant): share of what was on offer
+    lost_to_heat: np.ndarray  # (class, variant)
+    chip_hottest: np.ndarray  # (class, variant), K
+    battery_least: np.ndarray  # (class, variant), share of the capacity
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which satellites stand for the fleet, and for how many each."""
+
+    satellites: np.ndarray
+    weight: np.ndarray
+
+
+def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
+    """As many satellites as a batch of `variants` has room for; all of them, if it has."""
+    room = max(1, max(LANES, len(fleet)) // variants)
+    if len(fleet) <= room:
+        return Sampling(np.arange(len(fleet)), np.ones(len(fleet)))
+    group = fleet.class_index * (fleet.shell.max() + 1) + fleet.shell
+    labels = np.unique(group)
+    chosen = []
+    for label in labels:
+        members = np.flatnonzero(group == label)
+        extremes = [
+            members[np.argmin(np.asarray(ledger.battery_least)[members])],
+            members[np.argmax(np.asarray(ledger.chip_hottest)[members])],
+        ]
+        share = max(1, room * members.size // len(fleet) - 2)
+        even = members[np.linspace(0, members.size - 1, share + 2).astype(int)[1:-1]]
+        chosen.append(np.unique(np.concatenate([extremes, even])))
+    satellites = np.concatenate(chosen)[:room]
+    count = {label: (group[satellites] == label).sum() for label in labels}
+    size = {label: (group == label).sum() for label in labels}
+    weight = np.array([size[group[s]] / count[group[s]] for s in satellites])
+    return Sampling(satellites, weight)
+
+
+def draws(found: list[Input], count: int, seed: int) -> np.ndarray:
+    """Latin hypercube over the ranges, uniform in each: (variant, input); the nominal comes first."""
+    rows = qmc.LatinHypercube(len(found), rng=np.random.default_rng(seed)).random(count)
+    low, high = np.array([i.low for i in found]), np.array([i.high for i in found])
+    return np.vstack([[i.value for i in found], low + rows * (high - low)])
+
+
+def varied(scenario: Scenario, found: list[Input], rows: np.ndarray) -> Value:
+    """Look a number up: a column of the draws, or what the scenario says."""
+    columns = {item.name: rows[:, k] for k, item in enumerate(found)}
+    plain = nominal(scenario)
+    return lambda name: columns[name] if name in columns else plain(name)
+
+
+def scaled(scenario: Scenario, ending: str, factors: np.ndarray) -> Value:
+    """Look a number up: every class's key with this ending is multiplied by the factors."""
+    plain = nominal(scenario)
+    return lambda name: plain(name) * factors if name.endswith(ending) else plain(name)
+
+
+def run_batch(
+    scenario: Scenario,
+    fleet: Fleet,
+    sampling: Sampling,
+    value: Value,
+    variants: int,
+    ledger: Ledger,
+    reuse: Engine | None,
+) -> tuple[Batch, Engine]:
+    """Run all variants at once. An engine of the right size is used again: nothing is recompiled."""
+    count = sampling.satellites.size
+    lanes = variants * count
+    filled = len(fleet) if count < len(fleet) and lanes <= len(fleet) else lanes
+    place = np.minimum(np.arange(filled), lanes - 1)
+    satellite, variant = sampling.satellites[place % count], place // count
+    constellation, state = build(scenario, fleet, value, (satellite, variant))
+    clock = Clock.of(
+        scenario.run.step_s,
+        scenario.run.record_s,
+        scenario.run.duration_h * 3600,
+        len(fleet) if reuse else filled,
+    )
+    if reuse is not None and reuse.fits(constellation, state):
+        engine = reuse.holding(constellation)
+    else:
+        engine = Engine(constellation, state, clock)
+    out = simulate(engine, state).ledger
+    capacity = np.asarray(constellation.satellites.battery.capacity)
+
+    def grid(values: object) -> np.ndarray:
+        return np.asarray(values)[:lanes].reshape(variants, count)
+
+    results = {name: grid(getattr(out, name)[..., :lanes]) for name in _SUMS}
+    least = grid(np.asarray(out.battery_least)[:lanes] / capacity[:lanes])
+    hottest = grid(np.asarray(out.chip_hottest)[:lanes])
+    return _gather(scenario, fleet, sampling, results, least, hottest, ledger), engine
+
+
+_SUMS = (
+    "tokens",
+    "tokens_offered",
+    "tokens_lost_to_energy",
+    "tokens_lost_to_heat",
+    "payload_energy",
+    "unserved_energy",
+)
+
+
+def _gather(
+    scenario: Scenario,
+    fleet: Fleet,
+    sampling: Sampling,
+    results: dict[str, np.ndarray],
+    least: np.ndarray,
+    hottest: np.ndarray,
+    ledger: Ledger,
+) -> Batch:
+    serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
+    own = {name: np.asarray(getattr(ledger, name))[: len(fleet)] for name in _SUMS}
+
+    def total(name: str, mask: np.ndarray) -> np.ndarray:
+        estimate = (results[name] * sampling.weight * mask[sampling.satellites]).sum(axis=1)
+        return np.maximum(own[name][mask].sum() + estimate - estimate[0], 0.0)
+
+    everyone = np.ones(len(fleet), bool)
+    days = scenario.run.duration_h / 24
+    tokens = total("tokens", everyone)
+    headlines = {
+        "battery_min_fraction": least.min(axis=1),
+        "payload_temperature_max_k": hottest.max(axis=1),
+        "tokens_per_day": tokens / days,
+        "joules_per_token": total("payload_energy", serving) / np.maximum(tokens, 1e-9),
+        "unserved_wh": total("unserved_energy", everyone) / 3600,
+    }
+    member = fleet.class_index[sampling.satellites]
+    classes = range(len(fleet.classes))
+
+    def by_class(name: str) -> np.ndarray:
+        rows = []
+        for c in classes:
+            part = (results[name] * sampling.weight)[:, member == c].sum(axis=1)
+            offer = (results["tokens_offered"] * sampling.weight)[:, member == c].sum(axis=1)
+            rows.append(part / np.maximum(offer, 1e-9))
+        return np.array(rows)
+
+    return Batch(
+        headlines=headlines,
+        lost_to_energy=by_class("tokens_lost_to_energy"),
+        lost_to_heat=by_class("tokens_lost_to_heat"),
+        chip_hottest=np.array([hottest[:, member == c].max(axis=1) for c in classes]),
+        battery_least=np.array([least[:, member == c].min(axis=1) for c in classes]),
+    )
+
+
+def bands(batch: Batch) -> dict[str, tuple[float, float]]:
+    """5 and 95 % of each headline over the samples; the nominal is not one of them."""
+    return {
+        name: tuple(float(x) for x in np.quantile(values[1:], [0.05, 0.95]))
+        for name, values in batch.headlines.items()
+    }
+
+
+def influences(batch: Batch, found: list[Input], rows: np.ndarray) -> dict[str, dict[str, float]]:
+    """Share of each headline's variance that goes with each input: squared rank correlation.
+
+    Less the share that chance alone would show; inputs below 3 % are left out.
+    """
+    ranks = rows[1:].argsort(axis=0).argsort(axis=0).astype(float)
+    ranks = (ranks - ranks.mean(axis=0)) / ranks.std(axis=0)
+    result = {}
+    for name, values in batch.headlines.items():
+        y = values[1:]
+        if not np.ptp(y) > 1e-12 * max(1.0, float(np.abs(y).max())):
+            result[name] = {}
+            continue
+        order = y.argsort().argsort().astype(float)
+        order = (order - order.mean()) / order.std()
+        share = (ranks * order[:, None]).mean(axis=0) ** 2 - 1 / (y.size - 1)
+        top = sorted(zip(found, share, strict=True), key=lambda pair: -pair[1])
+        result[name] = {i.name: float(s) for i, s in top[:6] if s > SHARE_WORTH_NAMING}
+    return result
