@@ -1,0 +1,1 @@
+"""Scenarios, element sets, payload profiles, schemas and textures, as data."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from twin import tally
-from twin.catalog import ElementSet, read_elements
+from twin.catalog import ElementSet, mean_altitude, read_elements
 from twin.clock import Epoch
 from twin.constants import CELSIUS, DAY, DEG, EARTH_FLATTENING, EARTH_RADIUS, HOUR, KM, WH
 from twin.constellation import (
@@ -64,6 +64,7 @@ class Fleet:
     start: Epoch
     names: tuple[str, ...]
     norad: np.ndarray  # 0 for planned satellites
+    altitude: np.ndarray  # m, mean (Kozai), above the equatorial radius
     shell: np.ndarray  # index of the scenario's shell
     class_index: np.ndarray
     classes: tuple[str, ...]
@@ -83,7 +84,7 @@ def fleet(scenario: Scenario, folders: Sequence[Path] = ()) -> Fleet:
     except ValueError as error:
         raise InputError([Problem("run.start", str(error), hint="choose another start")]) from None
     classes = tuple(scenario.class_)
-    orbits, names, norad, shells, members, warnings = [], [], [], [], [], []
+    orbits, names, norad, altitude, shells, members, warnings = [], [], [], [], [], [], []
     for index, shell in enumerate(scenario.shell):
         where = f"shell[{index}]"
         if isinstance(shell, CatalogShell):
@@ -95,12 +96,14 @@ def fleet(scenario: Scenario, folders: Sequence[Path] = ()) -> Fleet:
             except ValueError as error:
                 raise InputError([Problem(f"{where}.elements", str(error))]) from None
             called, numbers = [s.name for s in sets], [s.norad for s in sets]
+            altitude += [mean_altitude(s) for s in sets]
         elif shell.satellites == 0:
             continue
         else:
             orbit = _shell(shell, where, start)
             called = [f"S{index + 1}-{k + 1:04d}" for k in range(shell.satellites)]
             numbers = [0] * shell.satellites
+            altitude += [shell.altitude_km * KM] * shell.satellites
         orbits.append(orbit)
         names += called
         norad += numbers
@@ -112,6 +115,7 @@ def fleet(scenario: Scenario, folders: Sequence[Path] = ()) -> Fleet:
         start=start,
         names=tuple(names),
         norad=np.array(norad, np.int32),
+        altitude=np.array(altitude),
         shell=np.array(shells, np.int32),
         class_index=np.array(members, np.int32),
         classes=classes,

@@ -168,7 +168,10 @@ class Writer:
             if values.ndim == 3:
                 values = values.transpose(0, 2, 1)
             array[first : first + count] = np.ascontiguousarray(values, dtype=array.dtype)
-        leaves = {f"leaf{k:03d}": np.asarray(x) for k, x in enumerate(jax.tree.leaves(state))}
+        leaves = {
+            f"leaf{k:03d}": np.asarray(x)[..., :satellites]
+            for k, x in enumerate(jax.tree.leaves(state))
+        }
         part = self.folder / "checkpoint.part.npz"
         np.savez(part, records=first + count, **leaves)
         os.replace(part, self.folder / CHECKPOINT)

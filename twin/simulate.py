@@ -17,7 +17,7 @@ from jaxtyping import Array, Int
 
 from twin import books, devices, tally
 from twin.arrays import Scalar
-from twin.constellation import NODES, Constellation, State, Telemetry
+from twin.constellation import NODES, Constellation, Ledger, State, Telemetry
 from twin.forcing import forcing
 from twin.results import Writer
 from twin.step import step
@@ -95,11 +95,11 @@ class Engine:
         self.constellation = self.put(constellation, fleet)
 
     def put(self, tree: Any, spec: Any) -> Any:
-        """Padded, and laid over the devices."""
+        """Laid over the devices; the last satellite flies twice where the count does not divide."""
         extra = -self.lanes % self.mesh.devices.size
 
         def place(leaf: Any, where: P) -> jax.Array:
-            if extra and where and where[-1] == "sat":
+            if extra and where and where[-1] == "sat" and leaf.shape[-1] == self.lanes:
                 width = [(0, 0)] * (leaf.ndim - 1) + [(0, extra)]
                 leaf = np.pad(np.asarray(leaf), width, mode="edge")
             return jax.device_put(leaf, NamedSharding(self.mesh, where))
@@ -118,28 +118,40 @@ class Engine:
         return twin
 
     def start(self, state: State) -> State:
-        """A state on the devices, padded; idempotent for a state that came from here."""
-        return state if state.alive.size > self.lanes else self.put(state, self._in[1])
+        """A state on the devices."""
+        return self.put(state, self._in[1])
+
+    def compile(self, state: State, records: int) -> None:
+        """Compile the program of one chunk, so that progress can be timed without it."""
+        if records in self._programs:
+            return
+        begin = wall.perf_counter()
+        arguments = self._arguments(self.start(state), 0)
+        run = partial(rollout, records=records, steps=self.clock.steps)
+        _, shape = jax.eval_shape(run, *arguments)
+        mapped = jax.shard_map(
+            run,
+            mesh=self.mesh,
+            in_specs=self._in,
+            out_specs=(self._in[1], _by_sat(shape)),
+            check_vma=False,
+        )
+        lowered = jax.jit(mapped, compiler_options=devices.options()).lower(*arguments)
+        self._programs[records] = lowered.compile()
+        self.compile_s += wall.perf_counter() - begin
 
     def advance(self, state: State, first: int, records: int) -> tuple[State, Telemetry]:
-        """One chunk."""
+        """One chunk of `records` records, from record `first`."""
+        self.compile(state, records)
+        return self._programs[records](*self._arguments(state, first))
+
+    def ledger(self, state: State) -> Ledger:
+        """The ledger on the host, without the padding."""
+        return jax.tree.map(lambda x: np.asarray(x)[..., : self.lanes], state.ledger)
+
+    def _arguments(self, state: State, first: int) -> tuple[Constellation, State, Any, Any]:
         dt = jnp.asarray(self.clock.dt, jnp.float64)
-        arguments = (self.constellation, state, jnp.asarray(first), dt)
-        if records not in self._programs:
-            begin = wall.perf_counter()
-            run = partial(rollout, records=records, steps=self.clock.steps)
-            _, shape = jax.eval_shape(run, *arguments)
-            mapped = jax.shard_map(
-                run,
-                mesh=self.mesh,
-                in_specs=self._in,
-                out_specs=(self._in[1], _by_sat(shape)),
-                check_vma=False,
-            )
-            lowered = jax.jit(mapped, compiler_options=devices.options()).lower(*arguments)
-            self._programs[records] = lowered.compile()
-            self.compile_s += wall.perf_counter() - begin
-        return self._programs[records](*arguments)
+        return self.constellation, state, jnp.asarray(first), dt
 
 
 Progress = Callable[[int, int], None]

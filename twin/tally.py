@@ -58,7 +58,7 @@ class Tally(eqx.Module):
             offered=self.offered + lived.tokens.offered,
             lost_to_energy=self.lost_to_energy + lived.tokens.lost_to_energy,
             lost_to_heat=self.lost_to_heat + lived.tokens.lost_to_heat,
-            limited=self.limited + (lived.limit[None] == kinds),
+            limited=self.limited + (lived.limit[None] == kinds).astype(self.limited.dtype),
             limit=lived.limit,
             battery_least=jnp.minimum(self.battery_least, state.battery_energy),
             chip_hottest=jnp.maximum(self.chip_hottest, state.temperature[CHIP]),

@@ -1,1 +1,1 @@
-"""What surrounds a satellite: the Sun, the shadow, and what the Earth sends back."""
+"""What the Sun and the Earth do to a satellite."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.numpy.linalg import norm
 from jaxtyping import Array, Float
 
-from twin.arrays import Scalar, Vec3
+from twin.arrays import Each, Scalar, Vec3
 from twin.constants import EARTH_FLATTENING, EARTH_RADIUS, SUN_RADIUS
 from twin.fastmath import arccos
 
@@ -57,8 +57,10 @@ def sunlit_fraction(
 
 
 def shadow_coordinate(
-    position: Vec3, sun_position: Vec3, flattening: Scalar | float = EARTH_FLATTENING
-) -> Scalar:
+    position: Float[Array, "3 *sat"],
+    sun_position: Vec3,
+    flattening: Each | float = EARTH_FLATTENING,
+) -> Each:
     """Height of the Sun's centre over the Earth's limb, in angular radii of the Sun.
 
     1 and above is full sun, -1 and below the umbra. It is sin(c - b) / sin a with a, b, c as in

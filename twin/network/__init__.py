@@ -1,1 +1,1 @@
-"""What satellites say to the ground and to each other."""
+"""Who sees whom."""

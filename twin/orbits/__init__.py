@@ -1,1 +1,1 @@
-"""Where satellites are: each orbit is a function of time alone."""
+"""How satellites move."""

@@ -103,7 +103,7 @@ def secular_rates(
     k = 1.5 * EARTH_J2 * (EARTH_RADIUS / (a * (1 - e**2))) ** 2 * n
     s2 = np.sin(inclination) ** 2
     raan_rate = -k * np.cos(inclination)
-    argp_rate = k * (2.0 - 2.4 * s2)
+    argp_rate = k * (2.0 - 2.5 * s2)
     anomaly_rate = n + k * np.sqrt(1 - e**2) * (1.0 - 1.5 * s2)
     return raan_rate, argp_rate, anomaly_rate
 

@@ -1,0 +1,1 @@
+"""What a satellite is made of."""

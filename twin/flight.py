@@ -1,0 +1,174 @@
+"""One run from scenario to report: what `twin run`, `twin resume` and `twin.run` do."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from twin import devices, words
+from twin.build import Fleet, build, elements_path, fleet
+from twin.constellation import NODES
+from twin.frames import earth_rotation
+from twin.load import Loaded, load, parse
+from twin.environment.sun import sun_positions
+from twin.problems import InputError, Problem
+from twin.report import Measured, longest_eclipse, report, versions
+from twin.report_form import Report
+from twin.results import REPORT, Run
+from twin.scenario import CatalogShell, InferencePayload, Scenario
+from twin.simulate import Clock, Engine, simulate
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who hears of progress: records done of all, and the stages of the report."""
+
+    chunk: Callable[[int, int], None] | None = None
+    stage: Callable[[int, str], None] | None = None
+
+
+QUIET = Watch()
+TEXT = np.dtypes.StringDType()  # variable length: fixed widths have no Zarr specification
+
+
+def run(
+    scenario: str,
+    folder: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    watch: Watch = QUIET,
+) -> xr.Dataset:
+    """Simulate a scenario and return its variables as an xarray dataset, read lazily from disk.
+
+    `scenario` is a bare name or a path, `folder` where the run goes (default ``runs/<name>-<UTC>``),
+    `overrides` are ``"class.inference.battery_wh=800"`` and the like. The attribute ``report`` holds
+    the report as JSON. Raises InputError for bad input, SimulationError for a run that failed.
+    """
+    where, _ = fly(load(scenario, overrides), folder, watch)
+    return where.dataset()
+
+
+def fly(loaded: Loaded, folder: str | Path | None, watch: Watch = QUIET) -> tuple[Run, Report]:
+    """Simulate into a new folder."""
+    devices.prepare()
+    folders = (loaded.path.parent,)
+    ships = fleet(loaded.scenario, folders)
+    target = Run(folder or default_folder(loaded.name))
+    about = {
+        "scenario": loaded.name,
+        "overrides": list(loaded.overrides),
+        "versions": versions(),
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    target.create(loaded.text, _inputs(loaded.scenario, folders), about)
+    return target, _go(loaded, ships, target, watch)
+
+
+def resume(folder: str | Path, watch: Watch = QUIET) -> tuple[Run, Report]:
+    """Go on from the last whole chunk; the result equals an uninterrupted run bit for bit."""
+    devices.prepare()
+    target = Run(folder)
+    about = target.about()
+    if (target.folder / REPORT).is_file():
+        raise InputError([Problem(str(folder), "is finished already", hint="twin show prints it")])
+    text, overrides = target.scenario_text(), tuple(about["overrides"])
+    scenario = parse(text, str(folder), overrides)
+    loaded = Loaded(scenario, about["scenario"], target.folder, text, overrides)
+    return target, _go(loaded, fleet(scenario, (target.folder / "inputs",)), target, watch)
+
+
+def default_folder(name: str) -> Path:
+    """``runs/<name>-<UTC>``."""
+    return Path("runs") / f"{name}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
+
+
+def _go(loaded: Loaded, ships: Fleet, target: Run, watch: Watch) -> Report:
+    scenario = loaded.scenario
+    constellation, state = build(scenario, ships)
+    clock = Clock.of(
+        scenario.run.step_s, scenario.run.record_s, scenario.run.duration_h * 3600, len(ships)
+    )
+    engine = Engine(constellation, state, clock)
+    found = target.checkpoint(state)
+    first, state = found or (0, state)
+    if not found:
+        _allocate(loaded, ships, engine, target)
+    engine.compile(state, min(clock.chunk, clock.records))
+    begin = time.perf_counter()
+    if watch.chunk:
+        watch.chunk(first, clock.records)
+    state = simulate(engine, state, target.writer(), first, watch.chunk)
+    wall = time.perf_counter() - begin
+    sunlit = target.dataset()["sunlit"].to_numpy()
+    measured = Measured(
+        wall_s=wall,
+        compile_s=engine.compile_s,
+        eclipse_longest=longest_eclipse(sunlit, scenario.run.record_s),
+        ledger=engine.ledger(state),
+    )
+    result = report(loaded, ships, engine, measured, watch.stage)
+    target.write_json(REPORT, result.model_dump(mode="json"))
+    return result
+
+
+def _allocate(loaded: Loaded, ships: Fleet, engine: Engine, target: Run) -> None:
+    """Lay out the store, with all that is known before the first step."""
+    clock, scenario = engine.clock, loaded.scenario
+    seconds = (np.arange(clock.records) + 1) * clock.steps * clock.dt
+    start = str(ships.start)
+    capacity = np.asarray(engine.constellation.satellites.battery.capacity)[: len(ships)]
+    series = {
+        "time": (("time",), seconds, {"units": "s", "long_name": f"Seconds since {start}"}),
+        "sun_position": (
+            ("time", "xyz"),
+            sun_positions(ships.start, seconds),
+            {"units": "m", "long_name": "Sun, geometric, Earth-centred", "frame": "TEME"},
+        ),
+        "earth_rotation": (
+            ("time",),
+            earth_rotation(ships.start, seconds),
+            {"units": "rad", "long_name": "Angle from TEME x to ITRF x"},
+        ),
+    }
+    static = {
+        "name": np.array(ships.names, dtype=TEXT),
+        "norad": ships.norad,
+        "class": np.array([ships.classes[k] for k in ships.class_index], dtype=TEXT),
+        "node_name": np.array(NODES, dtype=TEXT),
+        "battery_capacity": capacity.astype(np.float32),
+    }
+    stations = [s.model_dump(mode="json") for s in scenario.station]
+    attributes = {
+        "title": scenario.title,
+        "scenario": loaded.name,
+        "scenario_text": loaded.text,
+        "overrides": list(loaded.overrides),
+        "start": start,
+        "stations": stations,
+        "assumed": words.assumption(scenario, ships.profiles),
+        "versions": versions(),
+        "seed": scenario.run.seed,
+        "step_s": clock.dt,
+        "record_s": clock.dt * clock.steps,
+        "profiles": {name: profile.digest for name, profile in ships.profiles.items()},
+    }
+    target.allocate(clock.records, clock.chunk, static, attributes, series)
+
+
+def _inputs(scenario: Scenario, folders: tuple[Path, ...]) -> dict[str, Path]:
+    """Files of the user's own that a scenario names: a copy is kept with the run."""
+    found = {}
+    for shell in scenario.shell:
+        if isinstance(shell, CatalogShell):
+            path = elements_path(shell.elements, folders)
+            found[path.name] = path
+    for design in scenario.class_.values():
+        if isinstance(design.payload, InferencePayload):
+            for place in ("", *folders):
+                path = Path(place) / design.payload.profile
+                if path.is_file():
+                    found[path.name] = path
+    return found

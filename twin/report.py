@@ -1,0 +1,301 @@
+"""From a finished run to its report: headline numbers, error bars, what binds, what would help."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from subprocess import DEVNULL, run
+
+import numpy as np
+
+from twin import devices, words
+from twin.build import Fleet, device_numbers
+from twin.constants import DAY, HOUR, KM, WH
+from twin.constellation import Ledger, Limit
+from twin.load import Loaded
+from twin.network.ground import Station as Place
+from twin.passes import contact_statistics, fleet_tracks
+from twin.report_form import Books, Contact, Group, Limits, Report
+from twin.scenario import InferencePayload, Scenario
+from twin.simulate import Engine
+from twin.uncertainty import (
+    Batch,
+    Sampling,
+    bands,
+    draws,
+    influences,
+    inputs,
+    representatives,
+    run_batch,
+    scaled,
+    varied,
+)
+
+FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 30)])  # of array or radiator, sizing
+LOSS = 1e-3  # a design closes if it loses less than this share of its work
+STAGES = ("error bars", "sizing the array", "sizing the radiator", "contacts")
+Stage = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How the run itself went."""
+
+    wall_s: float
+    compile_s: float
+    eclipse_longest: tuple[float, float]
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class Study:
+    """The batches behind error bars and sizing."""
+
+    sampling: Sampling
+    bands: dict[str, tuple[float, float]]
+    influences: dict[str, dict[str, float]]
+    assumed_share: dict[str, float]
+    array: Batch
+    radiator: Batch
+
+
+def report(
+    loaded: Loaded, fleet: Fleet, engine: Engine, measured: Measured, on_stage: Stage | None = None
+) -> Report:
+    """The whole report. `on_stage` hears of each of `STAGES` as it begins."""
+    say = on_stage or (lambda index, name: None)
+    scenario, ledger = loaded.scenario, measured.ledger
+    study = _study(scenario, fleet, engine, ledger, say)
+    say(3, STAGES[3])
+    contact = contacts(scenario, fleet)
+    count, clock = len(fleet), engine.clock
+    duration = clock.records * clock.steps * clock.dt
+
+    def total(name: str, mask: np.ndarray | slice = slice(None)) -> float:
+        return float(getattr(ledger, name)[..., mask].sum())
+
+    alive = np.maximum(ledger.alive_time, 1e-9)
+    shadow = 1 - ledger.sunlit_time / alive
+    serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
+    tokens = total("tokens")
+    payload, bus = total("payload_energy", serving), total("housekeeping_energy", serving)
+    capacity = np.asarray(engine.constellation.satellites.battery.capacity)[:count]
+    limited = ledger.time_limited.sum(axis=1) / max(ledger.time_limited.sum(), 1e-9)
+    draft = Report(
+        title=scenario.title,
+        scenario=loaded.name,
+        start=str(fleet.start),
+        duration_s=duration,
+        satellites=count,
+        steps=clock.records * clock.steps,
+        records=clock.records,
+        step_s=clock.dt,
+        record_s=clock.dt * clock.steps,
+        wall_s=measured.wall_s,
+        compile_s=measured.compile_s,
+        device=devices.describe(engine.mesh),
+        commit=commit(),
+        versions=versions(),
+        seed=scenario.run.seed,
+        propagator=scenario.propagator,
+        books=Books(
+            energy_residual=float(ledger.energy_residual.max()),
+            heat_residual=float(ledger.heat_residual.max()),
+            tokens_residual=float(ledger.tokens_residual.max()),
+            heat_truncation=float(ledger.heat_truncation.max()),
+        ),
+        unserved_wh=total("unserved_energy") / WH,
+        battery_min_fraction=float((ledger.battery_least / capacity).min()),
+        payload_temperature_max_k=float(ledger.chip_hottest.max()),
+        eclipse_fraction=float(1 - ledger.sunlit_time.sum() / alive.sum()),
+        eclipse_fraction_range=(float(shadow.min()), float(shadow.max())),
+        eclipse_longest_s=measured.eclipse_longest,
+        mean_altitude_km=(fleet.altitude.min() / KM, fleet.altitude.max() / KM),
+        tokens=tokens,
+        tokens_per_s_mean=tokens / duration,
+        tokens_per_day=tokens / duration * DAY,
+        joules_per_token=payload / tokens if tokens else None,
+        joules_per_token_whole=(payload + bus) / tokens if tokens else None,
+        panel_energy_wh=total("panel_energy") / WH,
+        curtailed_energy_wh=total("curtailed_energy") / WH,
+        limits=Limits(**{kind.name.lower(): float(limited[kind]) for kind in Limit}),
+        groups={
+            name: _group(scenario, fleet, ledger, capacity, study, name, measured)
+            for name in fleet.classes
+            if (fleet.class_index == fleet.classes.index(name)).any()
+        },
+        contact=contact,
+        bands=study.bands,
+        samples=scenario.run.samples,
+        represented_by=study.sampling.satellites.size,
+        assumed=study.influences,
+        assumed_share=study.assumed_share,
+        verdicts=[],
+        warnings=list(fleet.warnings) + decayed(fleet, ledger),
+        sentence="",
+    )
+    return draft.model_copy(
+        update={"verdicts": words.verdicts(draft), "sentence": words.sentence(draft)}
+    )
+
+
+def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say: Stage) -> Study:
+    samples = scenario.run.samples
+    sampling = representatives(fleet, ledger, max(samples + 1, FACTORS.size))
+    limits: dict = {}
+    weights: dict[str, dict[str, float]] = {}
+    shares: dict[str, float] = {}
+    reuse: Engine | None = engine
+    if samples:
+        say(0, STAGES[0])
+        found = inputs(scenario, fleet)
+        rows = draws(found, samples, scenario.run.seed)
+        value = varied(scenario, found, rows)
+        batch, _ = run_batch(scenario, fleet, sampling, value, samples + 1, ledger, reuse)
+        limits, weights = bands(batch), influences(batch, found, rows)
+        origin = {item.name: item.origin for item in found}
+        for name, parts in weights.items():
+            guessed = sum(share for what, share in parts.items() if origin[what] == "assumed")
+            shares[name] = guessed / sum(parts.values()) if parts else 0.0
+    say(1, STAGES[1])
+    few = representatives(fleet, ledger, FACTORS.size)
+    array, second = run_batch(
+        scenario, fleet, few, scaled(scenario, "array_m2", FACTORS), FACTORS.size, ledger, reuse
+    )
+    say(2, STAGES[2])
+    radiator, _ = run_batch(
+        scenario, fleet, few, scaled(scenario, "radiator_m2", FACTORS), FACTORS.size, ledger, second
+    )
+    return Study(sampling, limits, weights, shares, array, radiator)
+
+
+def _group(
+    scenario: Scenario,
+    fleet: Fleet,
+    ledger: Ledger,
+    capacity: np.ndarray,
+    study: Study,
+    name: str,
+    measured: Measured,
+) -> Group:
+    index, design = fleet.classes.index(name), scenario.class_[name]
+    mine = fleet.class_index == index
+    payload, profile = design.payload, fleet.profiles.get(name)
+    offered = max(float(ledger.tokens_offered[mine].sum()), 1e-9)
+    if isinstance(payload, InferencePayload) and profile is not None:
+        device = device_numbers(payload, profile, name)
+        compute, start = payload.devices * device.active_power, device.throttle_start or 358.15
+        what = f"{payload.devices} x {profile.device}, {profile.model} {profile.precision}"
+        origin = device.origin
+    else:
+        compute = payload.devices * payload.compute_w.value  # type: ignore[union-attr]
+        start = payload.throttle_start_k.value  # type: ignore[union-attr]
+        what, origin = "training", "assumed"
+    area = design.array_m2.value
+    sides = design.body.radiator_sides
+    radiator = design.body.radiator_m2.value
+    # A class without tokens shows a shortage of energy by drawing its battery into the ration.
+    closes = (
+        study.array.lost_to_energy[index] < LOSS
+        if isinstance(payload, InferencePayload)
+        else study.array.battery_least[index]
+        > 1 - design.battery_depth.value + design.battery_ration_band.value
+    )
+    cool = study.radiator.chip_hottest[index] <= start
+    load = compute + design.housekeeping_w.value
+    night = measured.eclipse_longest[1] * load / HOUR / design.battery_discharge_efficiency.value
+    usable = design.battery_depth.value - design.battery_ration_band.value
+    array_factor, radiator_factor = _smallest(closes), _smallest(cool)
+    return Group(
+        satellites=int(mine.sum()),
+        payload=what,
+        payload_origin=origin,
+        tokens=float(ledger.tokens[mine].sum()),
+        lost_to_energy=float(ledger.tokens_lost_to_energy[mine].sum()) / offered,
+        lost_to_heat=float(ledger.tokens_lost_to_heat[mine].sum()) / offered,
+        battery_min_fraction=float((ledger.battery_least / capacity)[mine].min()),
+        payload_temperature_max_k=float(ledger.chip_hottest[mine].max()),
+        compute_w=compute,
+        array_m2=area,
+        array_needed_m2=None if array_factor is None else array_factor * area,
+        battery_wh=design.battery_wh.value,
+        battery_needed_wh=night / max(usable, 1e-3),
+        radiator_m2=radiator * sides,
+        radiator_needed_m2=None if radiator_factor is None else radiator_factor * radiator * sides,
+        radiator_m2_per_kw=radiator * sides / max(compute / 1e3, 1e-9),
+    )
+
+
+def _smallest(works: np.ndarray) -> float | None:
+    """The smallest tried factor from which on all larger ones work."""
+    order = np.argsort(FACTORS)
+    ok = works[order]
+    if not ok[-1]:
+        return None
+    first = int(np.flatnonzero(~ok).max()) + 1 if not ok.all() else 0
+    return float(FACTORS[order][first])
+
+
+def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
+    """Contact with the scenario's stations over fourteen two-day windows from the start."""
+    if not scenario.station:
+        return None
+    mask = max(s.mask_deg for s in scenario.station)
+    stations = [Place(s.name, s.latitude_deg, s.longitude_deg, s.altitude_m) for s in scenario.station]
+    step = 10.0 if len(fleet) <= 100 else 30.0
+    windows = contact_statistics(
+        fleet_tracks(fleet.orbit), stations, mask, fleet.start, windows=14, step=step
+    )
+    share = np.array([w.share for w in windows])
+    chance = np.array([w.chance for w in windows])
+    return Contact(
+        stations=[s.name for s in scenario.station],
+        mask_deg=mask,
+        share_in_view=float(share.mean()),
+        share_in_view_band=(float(share.min()), float(share.max())),
+        chance_within_90_s=float(chance.mean()),
+        chance_within_90_s_band=(float(chance.min()), float(chance.max())),
+    )
+
+
+def longest_eclipse(sunlit: np.ndarray, record_s: float) -> tuple[float, float]:
+    """Longest eclipse of each satellite (s) from the recorded means: least and most of the fleet.
+
+    A record partly in shadow counts by its part, so the resolution is finer than a record.
+    """
+    dark = 1.0 - sunlit
+    run = np.zeros(sunlit.shape[1])
+    best = np.zeros(sunlit.shape[1])
+    for row in dark:
+        run = np.where(row > 0, run + row, 0.0)
+        np.maximum(best, run, out=best)
+    return float(best.min() * record_s), float(best.max() * record_s)
+
+
+def decayed(fleet: Fleet, ledger: Ledger) -> list[str]:
+    """A warning that names the satellites that left orbit during the run."""
+    lost = np.flatnonzero(ledger.time_limited[Limit.FAULT] > 0)
+    if not lost.size:
+        return []
+    named = ", ".join(fleet.names[k] for k in lost[:5])
+    more = f" and {lost.size - 5} more" if lost.size > 5 else ""
+    return [f"decayed or outside the orbit model's domain during the run: {named}{more}"]
+
+
+def versions() -> dict[str, str]:
+    """The versions that matter to a result."""
+    names = ("constellation-twin", "jax", "jaxlib", "numpy", "zarr", "xarray", "skyfield")
+    return {name: metadata.version(name) for name in names}
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this code runs from, with + if it was changed since."""
+    here = Path(__file__).parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        ask = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"]
+        answer = run(ask, capture_output=False, stdout=-1, stderr=DEVNULL, text=True, timeout=5)
+    except OSError:
+        return None
+    return answer.stdout.strip() or None

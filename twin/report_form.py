@@ -1,0 +1,134 @@
+"""The form of a report: stable keys, each with its unit and meaning. No JAX here."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Band = tuple[float, float]
+
+
+class Part(BaseModel):
+    """A piece of the report; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Books(Part):
+    """Largest imbalance over all satellites and steps, relative to what flowed."""
+
+    energy_residual: float = Field(description="array, battery, bus and loads; must stay below 1e-6")
+    heat_residual: float = Field(description="every node; must stay below 1e-6")
+    tokens_residual: float = Field(description="offered, done, lost; must stay below 1e-6")
+    heat_truncation: float = Field(description="radiation as booked against finely integrated")
+
+
+class Limits(Part):
+    """Shares of satellite-time by what binds the work."""
+
+    nothing: float
+    energy: float
+    heat: float
+    work: float
+    fault: float
+
+
+class Group(Part):
+    """One class of satellites."""
+
+    satellites: int
+    payload: str = Field(description="device, model and precision, or training")
+    payload_origin: str = Field(description="measured, published, derived or assumed")
+    tokens: float = Field(description="output tokens over the run")
+    lost_to_energy: float = Field(description="share of the tokens on offer")
+    lost_to_heat: float = Field(description="share of the tokens on offer")
+    battery_min_fraction: float
+    payload_temperature_max_k: float
+    compute_w: float = Field(description="full payload draw of one satellite")
+    array_m2: float
+    array_needed_m2: float | None = Field(
+        description="smallest array that loses under 0.1 % of work to energy; null: none does with"
+        " this battery"
+    )
+    battery_needed_wh: float = Field(description="for the longest eclipse at full work and depth")
+    battery_wh: float
+    radiator_m2: float = Field(description="one side times sides")
+    radiator_needed_m2: float | None = Field(
+        description="smallest radiator that keeps the chip below its throttle; null: none in reach"
+    )
+    radiator_m2_per_kw: float = Field(description="per kilowatt of payload")
+
+
+class Contact(Part):
+    """Satellites over the scenario's stations, fourteen windows of two days."""
+
+    stations: list[str]
+    mask_deg: float
+    share_in_view: float = Field(description="of the time, mean of the windows")
+    share_in_view_band: Band = Field(description="least and greatest window")
+    chance_within_90_s: float = Field(description="that a random moment meets a contact within 90 s")
+    chance_within_90_s_band: Band
+
+
+class Verdict(Part):
+    """One of the three sentences, answered."""
+
+    claim: str
+    answer: str = Field(description="fails, holds, or illustrates where assumed inputs decide")
+    text: str
+
+
+class Report(Part):
+    """What a run says."""
+
+    version: int = 1
+    title: str
+    scenario: str
+    start: str = Field(description="ISO 8601 UTC")
+    duration_s: float
+    satellites: int
+    steps: int
+    records: int
+    step_s: float
+    record_s: float
+    wall_s: float = Field(description="simulation and writing, without compilation")
+    compile_s: float
+    device: str
+    commit: str | None
+    versions: dict[str, str]
+    seed: int
+    propagator: str
+    books: Books
+    unserved_wh: float = Field(description="energy that loads asked for and did not get")
+    battery_min_fraction: float = Field(description="least state of charge of any satellite")
+    payload_temperature_max_k: float = Field(description="hottest chip of any satellite")
+    eclipse_fraction: float = Field(description="share of satellite-time in shadow")
+    eclipse_fraction_range: Band = Field(description="least and most shadowed satellite")
+    eclipse_longest_s: Band = Field(description="longest eclipse, over satellites: least and most")
+    mean_altitude_km: Band = Field(description="semi-major axis minus 6378.137 km, least and most")
+    tokens: float
+    tokens_per_s_mean: float
+    tokens_per_day: float
+    joules_per_token: float | None = Field(description="payload energy of the classes that serve")
+    joules_per_token_whole: float | None = Field(description="with the bus of those satellites")
+    panel_energy_wh: float
+    curtailed_energy_wh: float = Field(description="array energy that nobody needed")
+    limits: Limits
+    groups: dict[str, Group]
+    contact: Contact | None
+    bands: dict[str, Band] = Field(description="5 and 95 % over the ranges of the inputs")
+    samples: int
+    represented_by: int = Field(description="satellites that stand for the fleet in the bands")
+    assumed: dict[str, dict[str, float]] = Field(
+        description="headline → input → share of the variance; inputs with a range"
+    )
+    assumed_share: dict[str, float] = Field(
+        description="headline → share of the named variance that assumed inputs carry"
+    )
+    verdicts: list[Verdict]
+    warnings: list[str]
+    sentence: str = Field(description="the run in one sentence")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a report, as shipped in assets/schemas/report-1.json."""
+    return Report.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -1,0 +1,267 @@
+"""The report in plain words: a page for a person, and the three sentences answered."""
+
+import textwrap
+from collections.abc import Mapping
+
+from twin.constants import CELSIUS
+from twin.profiles import Profile
+from twin.report_form import Band, Group, Report, Verdict
+from twin.scenario import Scenario
+
+WIDTH = 96
+
+
+def sentence(report: Report) -> str:
+    """The run in one sentence, as a person would say it."""
+    offered = sum(
+        g.tokens / max(1 - g.lost_to_energy - g.lost_to_heat, 1e-9) for g in report.groups.values()
+    )
+    lost = 1 - report.tokens / offered if offered else 0.0
+    return (
+        f"{report.satellites:,} satellites, {_hours(report.duration_s)}, {report.steps:,} steps in"
+        f" {report.wall_s:.1f} s. Coldest battery {report.battery_min_fraction:.0%}, hottest chip"
+        f" {report.payload_temperature_max_k:.0f} K, {big(report.tokens)} tokens made, {lost:.1%} lost."
+    ).replace("Coldest", "Emptiest")
+
+
+def verdicts(report: Report) -> list[Verdict]:
+    """The three sentences by which orbital computing is sold, each with its number and its remedy."""
+    return [_energy(report), _cooling(report), _two_minutes(report)]
+
+
+def _energy(report: Report) -> Verdict:
+    low, high = report.eclipse_fraction_range
+    longest = report.eclipse_longest_s[1] / 60
+    share = f"{low:.0%} to {high:.0%}" if round(low, 2) != round(high, 2) else f"{high:.0%}"
+    lost = {n: g for n, g in report.groups.items() if g.lost_to_energy > 1e-3}
+    parts = [
+        f"Satellites spend {share} of the time in shadow, up to {longest:.0f} min at a stretch.",
+        f"The emptiest battery falls to {report.battery_min_fraction:.0%}{_band(report, 'battery_min_fraction', _percent)}"
+        f" and {_energy_amount(report.unserved_wh)} is left unserved{_band(report, 'unserved_wh', _energy_amount)}.",
+    ]
+    if report.eclipse_fraction == 0:
+        parts[0] = "No satellite enters the Earth's shadow during this run."
+    for name, group in lost.items():
+        parts.append(
+            f"Class {name} loses {group.lost_to_energy:.0%} of its work for want of energy: {_array(group)}."
+        )
+    for name, group in report.groups.items():
+        if name not in lost and group.array_needed_m2 is not None:
+            margin = group.array_m2 / group.array_needed_m2 - 1
+            parts.append(
+                f"Class {name} closes with {margin:.0%} of array to spare"
+                f" ({group.array_m2:.3g} m², {group.array_needed_m2:.3g} needed)."
+            )
+        elif name not in lost:
+            parts.append(f"Class {name} runs short of energy: {_array(group)}.")
+    fails = report.eclipse_fraction > 0
+    return Verdict(
+        claim="unlimited energy",
+        answer="fails" if fails else _careful(report, "battery_min_fraction"),
+        text=" ".join(parts),
+    )
+
+
+def _array(group: Group) -> str:
+    battery = f"a battery of {group.battery_needed_wh:,.0f} Wh (it has {group.battery_wh:,.0f})"
+    if group.array_needed_m2 is None:
+        return f"no array closes it with this battery; it would take {battery} first"
+    return f"it would take {group.array_needed_m2:.3g} m² of array (it has {group.array_m2:.3g})"
+
+
+def _cooling(report: Report) -> Verdict:
+    hot = report.payload_temperature_max_k - CELSIUS
+    parts = [
+        f"The hottest chip reaches {hot:.0f} °C"
+        f"{_band(report, 'payload_temperature_max_k', lambda k: f'{k - CELSIUS:.0f}')}."
+    ]
+    for name, group in report.groups.items():
+        text = f"Class {name} has {group.radiator_m2_per_kw:.2g} m² of radiator per kilowatt of compute"
+        if group.lost_to_heat > 1e-3:
+            text += f" and loses {group.lost_to_heat:.1%} of its work to heat"
+        if group.radiator_needed_m2 is None:
+            text += "; no radiator up to 3.5 times as large keeps the chip below its throttle"
+        else:
+            text += f"; {group.radiator_needed_m2:.3g} m² would hold it (it has {group.radiator_m2:.3g})"
+        parts.append(text + ".")
+    parts.append("Vacuum cools nothing by itself: all of it leaves by radiation.")
+    fails = report.limits.heat > 0
+    return Verdict(
+        claim="natural cooling",
+        answer="fails" if fails else _careful(report, "payload_temperature_max_k"),
+        text=" ".join(parts),
+    )
+
+
+def _two_minutes(report: Report) -> Verdict:
+    contact = report.contact
+    if contact is None:
+        return Verdict(
+            claim="answers in two minutes",
+            answer="not tested",
+            text="The scenario names no ground station, so nobody can ask; add [[station]].",
+        )
+    low, high = contact.share_in_view_band
+    near, far = contact.chance_within_90_s_band
+    what = f"{len(contact.stations)} stations" if len(contact.stations) > 1 else contact.stations[0]
+    always = low > 0.999
+    text = (
+        f"A satellite stands over {what} {contact.share_in_view:.0%} of the day ({low:.0%} to"
+        f" {high:.0%} over fourteen two-day windows, mask {contact.mask_deg:g}°). A question asked at"
+        f" a random moment meets one within 90 s with a chance of {contact.chance_within_90_s:.0%}"
+        f" ({near:.0%} to {far:.0%}). "
+    )
+    text += (
+        "Contact is not the obstacle here; "
+        if always
+        else "More stations or relays would raise it, more of the same satellites would not by much; "
+    )
+    text += "links, queues and tokens come later, and can only lower it."
+    answer = "illustrates" if contact.chance_within_90_s > 0.95 else "fails"
+    return Verdict(claim="answers in two minutes", answer=answer, text=text)
+
+
+def _careful(report: Report, headline: str) -> str:
+    """A verdict that rests on assumed inputs illustrates; it does not hold."""
+    return "illustrates" if report.assumed_share.get(headline, 1.0) > 0.5 else "holds"
+
+
+def assumption(scenario: Scenario, profiles: Mapping[str, Profile]) -> str:
+    """What pictures and exports say about the payload; nothing if all of it was measured."""
+    parts = []
+    for name, design in scenario.class_.items():
+        profile = profiles.get(name)
+        if profile is None:
+            parts.append(f"{name}: training, assumed")
+        elif profile.origin != "measured":
+            parts.append(f"{name}: {design.payload.devices} x {profile.device}, {profile.origin}")
+    return "payload assumed: " + "; ".join(parts) if parts else ""
+
+
+def page(report: Report) -> str:
+    """The report as a page of text."""
+    lines = [
+        report.title,
+        f"{report.scenario}: {report.start}, {_hours(report.duration_s)}, {report.satellites:,}"
+        f" satellites, {report.propagator} orbits at {_span(report.mean_altitude_km, '.0f')} km",
+        "",
+        f"  {'':26}{'this run':>16}   5-95 % of the inputs   what matters most",
+    ]
+    rows = [
+        ("least charge", _percent(report.battery_min_fraction), "battery_min_fraction", _percent),
+        (
+            "hottest chip",
+            _celsius(report.payload_temperature_max_k),
+            "payload_temperature_max_k",
+            _celsius,
+        ),
+        ("tokens a day", big(report.tokens_per_day), "tokens_per_day", big),
+        ("energy per token", _joules(report.joules_per_token), "joules_per_token", _joules),
+        ("unserved energy", _energy_amount(report.unserved_wh), "unserved_wh", _energy_amount),
+    ]
+    for label, value, headline, form in rows:
+        band = report.bands.get(headline)
+        span = f"{form(band[0])} to {form(band[1])}" if band else "-"
+        top = report.assumed.get(headline, {})
+        named = ", ".join(f"{short(n)} {s:.0%}" for n, s in list(top.items())[:2])
+        lines.append(f"  {label:26}{value:>16}   {span:22} {named}")
+    limits = {k: v for k, v in report.limits.model_dump().items() if v > 0}
+    bound = ", ".join(f"{k} {v:.1%}" for k, v in limits.items())
+    books = report.books
+    lines += [
+        "",
+        f"  limited by (satellite-time): {bound}",
+        f"  in shadow: {_span(report.eclipse_fraction_range, '.1%')} of the time, longest eclipse"
+        f" {_span(tuple(x / 60 for x in report.eclipse_longest_s), '.1f')} min",
+        f"  books (must stay below 1e-6): energy {books.energy_residual:.0e}, heat"
+        f" {books.heat_residual:.0e}, tokens {books.tokens_residual:.0e};"
+        f" heat truncation {books.heat_truncation:.0e}",
+        f"  error bars: {report.samples} samples of the inputs' ranges"
+        + (
+            f", {report.represented_by} satellites standing for the fleet"
+            if report.represented_by < report.satellites
+            else ""
+        )
+        if report.samples
+        else "  error bars: none asked for (run.samples = 0)",
+    ]
+    for name, group in report.groups.items():
+        lines.append(
+            f"  class {name}: {group.satellites:,} satellites, {group.payload}"
+            f" ({group.payload_origin}), {group.compute_w:,.0f} W"
+        )
+    lines += [f"  warning: {warning}" for warning in report.warnings]
+    for verdict in report.verdicts:
+        lines += ["", *_wrapped(f'"{verdict.claim}" {verdict.answer}. {verdict.text}')]
+    return "\n".join([*lines, "", *_wrapped(report.sentence)])
+
+
+def compared(one: Report, two: Report) -> list[tuple[str, str, str, str]]:
+    """Headline numbers side by side: label, first, second, change."""
+    rows = []
+    for label, key, form in (
+        ("satellites", "satellites", big),
+        ("least charge", "battery_min_fraction", _percent),
+        ("hottest chip", "payload_temperature_max_k", _celsius),
+        ("tokens a day", "tokens_per_day", big),
+        ("energy per token", "joules_per_token", _joules),
+        ("unserved energy", "unserved_wh", _energy_amount),
+        ("in shadow", "eclipse_fraction", _percent),
+    ):
+        a, b = getattr(one, key), getattr(two, key)
+        change = f"{b / a - 1:+.1%}" if a and b is not None and key != "payload_temperature_max_k" else ""
+        if key == "payload_temperature_max_k":
+            change = f"{b - a:+.1f} K"
+        rows.append((label, form(a), form(b), change))
+    return rows
+
+
+def big(number: float) -> str:
+    """A count with a word: 4.1 million."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if abs(number) >= size:
+            return f"{number / size:.3g} {word}"
+    return f"{number:,.0f}"
+
+
+def short(name: str) -> str:
+    """An input's name without the parts that go without saying."""
+    return name.removeprefix("class.").removeprefix("environment.").replace(".body.", ".")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _band(report: Report, headline: str, form) -> str:
+    band = report.bands.get(headline)
+    return f" ({form(band[0])} to {form(band[1])})" if band else ""
+
+
+def _span(pair: Band, form: str) -> str:
+    low, high = format(pair[0], form), format(pair[1], form)
+    return low if low == high else f"{low} to {high}"
+
+
+def _percent(x: float) -> str:
+    return f"{x:.1%}" if x < 0.1 else f"{x:.0%}"
+
+
+def _celsius(kelvin: float) -> str:
+    return f"{kelvin - CELSIUS:.1f} °C"
+
+
+def _joules(x: float | None) -> str:
+    return "-" if x is None else f"{x:.3g} J"
+
+
+def _energy_amount(wh: float) -> str:
+    for size, unit in ((1e9, "GWh"), (1e6, "MWh"), (1e3, "kWh")):
+        if abs(wh) >= size:
+            return f"{wh / size:.3g} {unit}"
+    return f"{wh:.3g} Wh"
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:g} h" if hours < 72 else f"{hours / 24:g} days"
