@@ -105,6 +105,8 @@ class Ledger(eqx.Module):
     housekeeping_energy: Float[Array, "*sat"]  # J
     unserved_energy: Float[Array, "*sat"]  # J
     sunlit_time: Float[Array, "*sat"]  # s
+    eclipse_now: Float[Array, "*sat"]  # s of shadow in the eclipse that is going on
+    eclipse_longest: Float[Array, "*sat"]  # s
     alive_time: Float[Array, "*sat"]  # s
     tokens: Float[Array, "*sat"]
     tokens_offered: Float[Array, "*sat"]

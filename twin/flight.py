@@ -1,7 +1,7 @@
 """One run from scenario to report: what `twin run`, `twin resume` and `twin.run` do."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +11,12 @@ import xarray as xr
 
 from twin import devices, words
 from twin.build import Fleet, build, elements_path, fleet
-from twin.constellation import NODES
+from twin.constellation import NODES, table
 from twin.frames import earth_rotation
 from twin.load import Loaded, load, parse
 from twin.environment.sun import sun_positions
-from twin.problems import InputError, Problem
-from twin.report import Measured, longest_eclipse, report, versions
+from twin.problems import InputError, Problem, nearest
+from twin.report import Measured, report, versions
 from twin.report_form import Report
 from twin.results import REPORT, Run
 from twin.scenario import CatalogShell, InferencePayload, Scenario
@@ -51,8 +51,14 @@ def run(
     return where.dataset()
 
 
-def fly(loaded: Loaded, folder: str | Path | None, watch: Watch = QUIET) -> tuple[Run, Report]:
-    """Simulate into a new folder."""
+def fly(
+    loaded: Loaded,
+    folder: str | Path | None,
+    watch: Watch = QUIET,
+    record: Sequence[str] | None = None,
+) -> tuple[Run, Report]:
+    """Simulate into a new folder; `record` names the variables to write (default: all)."""
+    wanted = _wanted(record)
     devices.prepare()
     folders = (loaded.path.parent,)
     ships = fleet(loaded.scenario, folders)
@@ -60,11 +66,23 @@ def fly(loaded: Loaded, folder: str | Path | None, watch: Watch = QUIET) -> tupl
     about = {
         "scenario": loaded.name,
         "overrides": list(loaded.overrides),
+        "variables": wanted,
         "versions": versions(),
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     target.create(loaded.text, _inputs(loaded.scenario, folders), about)
     return target, _go(loaded, ships, target, watch)
+
+
+def _wanted(record: Sequence[str] | None) -> list[str]:
+    known = list(table())
+    unknown = [name for name in record or () if name not in known]
+    if unknown:
+        raise InputError(
+            Problem(f"--record {name}", "no such variable", ", ".join(known), nearest(name, known))
+            for name in unknown
+        )
+    return [name for name in known if record is None or name in record]
 
 
 def resume(folder: str | Path, watch: Watch = QUIET) -> tuple[Run, Report]:
@@ -101,12 +119,9 @@ def _go(loaded: Loaded, ships: Fleet, target: Run, watch: Watch) -> Report:
     if watch.chunk:
         watch.chunk(first, clock.records)
     state = simulate(engine, state, target.writer(), first, watch.chunk)
-    wall = time.perf_counter() - begin
-    sunlit = target.dataset()["sunlit"].to_numpy()
     measured = Measured(
-        wall_s=wall,
+        wall_s=time.perf_counter() - begin,
         compile_s=engine.compile_s,
-        eclipse_longest=longest_eclipse(sunlit, scenario.run.record_s),
         ledger=engine.ledger(state),
     )
     result = report(loaded, ships, engine, measured, watch.stage)
@@ -121,7 +136,7 @@ def _allocate(loaded: Loaded, ships: Fleet, engine: Engine, target: Run) -> None
     start = str(ships.start)
     capacity = np.asarray(engine.constellation.satellites.battery.capacity)[: len(ships)]
     series = {
-        "time": (("time",), seconds, {"units": "s", "long_name": f"Seconds since {start}"}),
+        "time": (("time",), seconds, {"units": "s", "long_name": f"Time since {start}"}),
         "sun_position": (
             ("time", "xyz"),
             sun_positions(ships.start, seconds),
@@ -155,7 +170,8 @@ def _allocate(loaded: Loaded, ships: Fleet, engine: Engine, target: Run) -> None
         "record_s": clock.dt * clock.steps,
         "profiles": {name: profile.digest for name, profile in ships.profiles.items()},
     }
-    target.allocate(clock.records, clock.chunk, static, attributes, series)
+    wanted = target.about()["variables"]
+    target.allocate(clock.records, clock.chunk, static, attributes, series, wanted)
 
 
 def _inputs(scenario: Scenario, folders: tuple[Path, ...]) -> dict[str, Path]:

@@ -19,12 +19,15 @@ from twin.report_form import Books, Contact, Group, Limits, Report
 from twin.scenario import InferencePayload, Scenario
 from twin.simulate import Engine
 from twin.uncertainty import (
+    LANES,
     Batch,
     Sampling,
+    Variants,
     bands,
     draws,
     influences,
     inputs,
+    joined,
     representatives,
     run_batch,
     scaled,
@@ -43,7 +46,6 @@ class Measured:
 
     wall_s: float
     compile_s: float
-    eclipse_longest: tuple[float, float]
     ledger: Ledger
 
 
@@ -75,7 +77,7 @@ def report(
         return float(getattr(ledger, name)[..., mask].sum())
 
     alive = np.maximum(ledger.alive_time, 1e-9)
-    shadow = 1 - ledger.sunlit_time / alive
+    shadow, eclipse = 1 - ledger.sunlit_time / alive, ledger.eclipse_longest
     serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
     tokens = total("tokens")
     payload, bus = total("payload_energy", serving), total("housekeeping_energy", serving)
@@ -109,7 +111,7 @@ def report(
         payload_temperature_max_k=float(ledger.chip_hottest.max()),
         eclipse_fraction=float(1 - ledger.sunlit_time.sum() / alive.sum()),
         eclipse_fraction_range=(float(shadow.min()), float(shadow.max())),
-        eclipse_longest_s=measured.eclipse_longest,
+        eclipse_longest_s=(float(eclipse.min()), float(eclipse.max())),
         mean_altitude_km=(fleet.altitude.min() / KM, fleet.altitude.max() / KM),
         tokens=tokens,
         tokens_per_s_mean=tokens / duration,
@@ -120,7 +122,7 @@ def report(
         curtailed_energy_wh=total("curtailed_energy") / WH,
         limits=Limits(**{kind.name.lower(): float(limited[kind]) for kind in Limit}),
         groups={
-            name: _group(scenario, fleet, ledger, capacity, study, name, measured)
+            name: _group(scenario, fleet, ledger, capacity, study, name)
             for name in fleet.classes
             if (fleet.class_index == fleet.classes.index(name)).any()
         },
@@ -140,33 +142,37 @@ def report(
 
 
 def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say: Stage) -> Study:
+    """Samples of the inputs, arrays and radiators of all sizes: in one batch if the fleet is small."""
     samples = scenario.run.samples
-    sampling = representatives(fleet, ledger, max(samples + 1, FACTORS.size))
-    limits: dict = {}
-    weights: dict[str, dict[str, float]] = {}
-    shares: dict[str, float] = {}
-    reuse: Engine | None = engine
-    if samples:
-        say(0, STAGES[0])
-        found = inputs(scenario, fleet)
-        rows = draws(found, samples, scenario.run.seed)
-        value = varied(scenario, found, rows)
-        batch, _ = run_batch(scenario, fleet, sampling, value, samples + 1, ledger, reuse)
-        limits, weights = bands(batch), influences(batch, found, rows)
-        origin = {item.name: item.origin for item in found}
-        for name, parts in weights.items():
-            guessed = sum(share for what, share in parts.items() if origin[what] == "assumed")
-            shares[name] = guessed / sum(parts.values()) if parts else 0.0
-    say(1, STAGES[1])
-    few = representatives(fleet, ledger, FACTORS.size)
-    array, second = run_batch(
-        scenario, fleet, few, scaled(scenario, "array_m2", FACTORS), FACTORS.size, ledger, reuse
-    )
-    say(2, STAGES[2])
-    radiator, _ = run_batch(
-        scenario, fleet, few, scaled(scenario, "radiator_m2", FACTORS), FACTORS.size, ledger, second
-    )
-    return Study(sampling, limits, weights, shares, array, radiator)
+    found = inputs(scenario, fleet)
+    rows = draws(found, samples, scenario.run.seed)
+    parts: list[Variants] = [
+        (varied(scenario, found, rows), samples + 1),
+        (scaled(scenario, "array_m2", FACTORS), FACTORS.size),
+        (scaled(scenario, "radiator_m2", FACTORS), FACTORS.size),
+    ]
+    together = sum(count for _, count in parts)
+    sampling = representatives(fleet, ledger, samples + 1)
+    if len(fleet) * together <= LANES:
+        say(0, "error bars and sizing")
+        parts = [joined(parts)]
+    batches: list[Batch] = []
+    for index, (value, count) in enumerate(parts):
+        if len(parts) > 1:
+            say(index, STAGES[index])
+        one = sampling if index == 0 else representatives(fleet, ledger, count)
+        batches.append(run_batch(scenario, fleet, one, value, count, ledger, engine))
+    if len(batches) == 1:
+        cuts = (samples + 1, samples + 1 + FACTORS.size)
+        batches = batches[0].cut(cuts)
+    weights = influences(batches[0], found, rows) if samples else {}
+    origin = {item.name: item.origin for item in found}
+    shares = {}
+    for name, part in weights.items():
+        guessed = sum(share for what, share in part.items() if origin[what] == "assumed")
+        shares[name] = guessed / sum(part.values()) if part else 0.0
+    limits = bands(batches[0]) if samples else {}
+    return Study(sampling, limits, weights, shares, batches[1], batches[2])
 
 
 def _group(
@@ -176,7 +182,6 @@ def _group(
     capacity: np.ndarray,
     study: Study,
     name: str,
-    measured: Measured,
 ) -> Group:
     index, design = fleet.classes.index(name), scenario.class_[name]
     mine = fleet.class_index == index
@@ -203,7 +208,7 @@ def _group(
     )
     cool = study.radiator.chip_hottest[index] <= start
     load = compute + design.housekeeping_w.value
-    night = measured.eclipse_longest[1] * load / HOUR / design.battery_discharge_efficiency.value
+    night = float(ledger.eclipse_longest[mine].max()) * load / HOUR / design.battery_discharge_efficiency.value
     usable = design.battery_depth.value - design.battery_ration_band.value
     array_factor, radiator_factor = _smallest(closes), _smallest(cool)
     return Group(
@@ -256,20 +261,6 @@ def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
         chance_within_90_s=float(chance.mean()),
         chance_within_90_s_band=(float(chance.min()), float(chance.max())),
     )
-
-
-def longest_eclipse(sunlit: np.ndarray, record_s: float) -> tuple[float, float]:
-    """Longest eclipse of each satellite (s) from the recorded means: least and most of the fleet.
-
-    A record partly in shadow counts by its part, so the resolution is finer than a record.
-    """
-    dark = 1.0 - sunlit
-    run = np.zeros(sunlit.shape[1])
-    best = np.zeros(sunlit.shape[1])
-    for row in dark:
-        run = np.where(row > 0, run + row, 0.0)
-        np.maximum(best, run, out=best)
-    return float(best.min() * record_s), float(best.max() * record_s)
 
 
 def decayed(fleet: Fleet, ledger: Ledger) -> list[str]:

@@ -7,7 +7,7 @@ the scenario names), ``run.json`` (how it was made), ``checkpoint.npz`` and, onc
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Run:
         static: Mapping[str, np.ndarray],
         attributes: Mapping[str, Any],
         series: Mapping[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]],
+        variables: Sequence[str],
     ) -> None:
         """Lay out all arrays: variables empty, coordinates and the series known beforehand full."""
         group = zarr.create_group(self.folder / STORE, attributes=dict(attributes), overwrite=True)
@@ -75,7 +76,8 @@ class Run:
         for name, (dims, values, attrs) in series.items():
             _full(group, name, dims, values, attrs)
         sizes = {"sat": static["name"].size, "node": static["node_name"].size, "xyz": 3}
-        for name, row in table().items():
+        for name in variables:
+            row = table()[name]
             inner = tuple(sizes[dim] for dim in row["dims"][1:])
             attrs = {"units": row["units"], "long_name": row["long_name"]}
             attrs["cell_methods"] = "time: mean" if row["mean"] else "time: point"
@@ -158,7 +160,7 @@ class Writer:
     def __init__(self, folder: Path):
         self.folder = folder
         group = zarr.open_group(folder / STORE, mode="r+")
-        self.arrays = {name: group[name] for name in table()}
+        self.arrays = {name: group[name] for name in table() if name in group}
 
     def append(self, first: int, telemetry: Telemetry, state: State, satellites: int) -> None:
         """Write one chunk from record `first`: time and satellite lead on disk, so transpose once."""

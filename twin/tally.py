@@ -105,6 +105,8 @@ def telemetry(tally: Tally, state: State, sky: Forcing, steps: int) -> Telemetry
 def entered(ledger: Ledger, tally: Tally, dt: Scalar) -> Ledger:
     """The ledger with one more record entered."""
     steps = jnp.sum(tally.limited, axis=0)
+    dark = (steps - tally.limited[Limit.FAULT] - tally.sunlit) * dt
+    eclipse = jnp.where(dark > 0, ledger.eclipse_now + dark, 0.0)
     worst = tally.residuals
     return Ledger(
         panel_energy=ledger.panel_energy + tally.panel_power * dt,
@@ -113,6 +115,8 @@ def entered(ledger: Ledger, tally: Tally, dt: Scalar) -> Ledger:
         housekeeping_energy=ledger.housekeeping_energy + tally.bus_power * dt,
         unserved_energy=ledger.unserved_energy + tally.unserved_power * dt,
         sunlit_time=ledger.sunlit_time + tally.sunlit * dt,
+        eclipse_now=eclipse,
+        eclipse_longest=jnp.maximum(ledger.eclipse_longest, eclipse),
         alive_time=ledger.alive_time + (steps - tally.limited[Limit.FAULT]) * dt,
         tokens=ledger.tokens + tally.tokens_rate * dt,
         tokens_offered=ledger.tokens_offered + tally.offered * dt,

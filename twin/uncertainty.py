@@ -5,8 +5,9 @@ the hottest chip, and others spread evenly. Totals are the fleet's own plus what
 say a variant changes, so the nominal variant always equals the run itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from pydantic import BaseModel
@@ -79,6 +80,19 @@ class Batch:
     chip_hottest: np.ndarray  # (class, variant), K
     battery_least: np.ndarray  # (class, variant), share of the capacity
 
+    def cut(self, places: Sequence[int]) -> list["Batch"]:
+        """The batches that were run together; each begins with a nominal variant of its own."""
+
+        def piece(low: int | None, high: int | None) -> "Batch":
+            by_class = {
+                name: getattr(self, name)[:, low:high]
+                for name in ("lost_to_energy", "lost_to_heat", "chip_hottest", "battery_least")
+            }
+            return Batch({k: v[low:high] for k, v in self.headlines.items()}, **by_class)
+
+        edges = [None, *places, None]
+        return [piece(low, high) for low, high in pairwise(edges)]
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -132,6 +146,19 @@ def scaled(scenario: Scenario, ending: str, factors: np.ndarray) -> Value:
     return lambda name: plain(name) * factors if name.endswith(ending) else plain(name)
 
 
+Variants = tuple[Value, int]
+"""How to look numbers up, and how many variants there are."""
+
+
+def joined(parts: Sequence[Variants]) -> Variants:
+    """Several sets of variants one after the other."""
+
+    def value(name: str) -> np.ndarray:
+        return np.concatenate([np.broadcast_to(look(name), (count,)) for look, count in parts])
+
+    return value, sum(count for _, count in parts)
+
+
 def run_batch(
     scenario: Scenario,
     fleet: Fleet,
@@ -139,8 +166,8 @@ def run_batch(
     value: Value,
     variants: int,
     ledger: Ledger,
-    reuse: Engine | None,
-) -> tuple[Batch, Engine]:
+    reuse: Engine,
+) -> Batch:
     """Run all variants at once. An engine of the right size is used again: nothing is recompiled."""
     count = sampling.satellites.size
     lanes = variants * count
@@ -148,15 +175,11 @@ def run_batch(
     place = np.minimum(np.arange(filled), lanes - 1)
     satellite, variant = sampling.satellites[place % count], place // count
     constellation, state = build(scenario, fleet, value, (satellite, variant))
-    clock = Clock.of(
-        scenario.run.step_s,
-        scenario.run.record_s,
-        scenario.run.duration_h * 3600,
-        len(fleet) if reuse else filled,
-    )
-    if reuse is not None and reuse.fits(constellation, state):
+    if reuse.fits(constellation, state):
         engine = reuse.holding(constellation)
     else:
+        run = scenario.run
+        clock = Clock.of(run.step_s, run.record_s, run.duration_h * 3600, filled)
         engine = Engine(constellation, state, clock)
     out = simulate(engine, state).ledger
     capacity = np.asarray(constellation.satellites.battery.capacity)
@@ -167,7 +190,7 @@ def run_batch(
     results = {name: grid(getattr(out, name)[..., :lanes]) for name in _SUMS}
     least = grid(np.asarray(out.battery_least)[:lanes] / capacity[:lanes])
     hottest = grid(np.asarray(out.chip_hottest)[:lanes])
-    return _gather(scenario, fleet, sampling, results, least, hottest, ledger), engine
+    return _gather(scenario, fleet, sampling, results, least, hottest, ledger)
 
 
 _SUMS = (
