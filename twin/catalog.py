@@ -16,6 +16,7 @@ from typing import Any
 
 from twin.clock import Epoch
 from twin.constants import DAY, EARTH_GM, EARTH_RADIUS
+from twin.problems import InputError, Problem
 from twin.tle import ON_LINE_1, is_tle, omm_from_tle
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -25,27 +26,8 @@ _FIRST_EPOCH, _LAST_EPOCH = Epoch.parse("1957-01-01"), Epoch.parse("2157-01-01")
 _ALPHA5 = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I, no O: they look like digits
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a file: where, what, what is allowed, what to try."""
-
-    where: str
-    problem: str
-    allowed: str = ""
-    hint: str = ""
-
-    def __str__(self) -> str:
-        text = f"{self.where}: {self.problem}"
-        text += f" (allowed: {self.allowed})" if self.allowed else ""
-        return text + (f". {self.hint}" if self.hint else "")
-
-
-class CatalogError(ValueError):
+class CatalogError(InputError):
     """Everything wrong with a file of element sets, at once."""
-
-    def __init__(self, problems: list[Problem]):
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -123,12 +105,12 @@ def read_elements(source: Path | str) -> list[ElementSet]:
                     where,
                     f"{one.name} ({one.norad}) repeats the set of {seen[key]}",
                     "each satellite once per epoch",
-                    "Remove one of the two.",
+                    "remove one of the two",
                 )
             )
         seen.setdefault(key, where)
     if not found and not problems:
-        problems.append(Problem(place, "no element sets", "at least one", "Is the file empty?"))
+        problems.append(Problem(place, "no element sets", "at least one", "is the file empty?"))
     if problems:
         raise CatalogError(problems)
     return [one for _, one in found]
@@ -190,7 +172,7 @@ def _parse(place: str, text: str, problems: list[Problem]) -> list[tuple[str, El
     else:
         refused = ""
     if refused:
-        hint = "Download the same sets as OMM CSV (FORMAT=csv) or JSON (FORMAT=json)."
+        hint = "download the same sets as OMM CSV (FORMAT=csv) or JSON (FORMAT=json)"
         problems.append(
             Problem(place, f"OMM in {refused} is not read", "OMM CSV, OMM JSON, TLE", hint)
         )

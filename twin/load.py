@@ -16,6 +16,14 @@ from twin.scenario import Number, Scenario
 
 SCENARIOS = Path(str(files("assets"))) / "scenarios"
 _TAGS = {"inference", "training", "catalog", "walker", "sso"}
+_NUMBER = "a number, or { value, range, origin, source }"
+_FORMS = {
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dict_type": "a table",
+    "tuple_type": "a list; of tables, each begins with double brackets, as [[shell]]",
+    "too_short": "at least one item",
+}
 
 
 @dataclass(frozen=True)
@@ -100,10 +108,12 @@ def _override(given: dict[str, Any], text: str) -> None:
 
 def _problems(error: ValidationError, given: Any, place: str) -> list[Problem]:
     found = []
-    for item in error.errors():
-        loc = [
-            part for part in item["loc"] if part not in _TAGS or _is_key(given, item["loc"], part)
-        ]
+    items = error.errors()
+    spoilt = {item["loc"][0] for item in items if len(item["loc"]) > 1}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"][0] in spoilt:
+            continue  # only because bad items, reported by themselves, were left out
+        loc = _written(given, item["loc"])
         where = f"{place}: {dotted(loc)}" if loc else place
         kind, message = item["type"], item["msg"].removeprefix("Value error, ")
         if kind == "extra_forbidden":
@@ -116,6 +126,16 @@ def _problems(error: ValidationError, given: Any, place: str) -> list[Problem]:
             )
         elif kind == "value_error":
             found.append(_split(where, message))
+        elif kind == "union_tag_invalid":
+            context = item.get("ctx", {})
+            tag, tags = context["tag"], context["expected_tags"].replace("'", "")
+            hint = nearest(tag, tags.split(", "))
+            found.append(Problem(f"{where}.kind", f"got {tag!r}", tags, hint))
+        elif kind in _FORMS:
+            form = _NUMBER if item.get("ctx", {}).get("class_name") == "Number" else _FORMS[kind]
+            got = item["input"]
+            shown = "" if isinstance(got, dict | list) else f"got {got!r}, "
+            found.append(Problem(where, f"{shown}needs {form}"))
         else:
             got = item.get("input")
             shown = "" if isinstance(got, dict | list) else f", got {got!r}"
@@ -136,17 +156,22 @@ def dotted(loc: Iterable[int | str]) -> str:
     return text.removeprefix(".")
 
 
-def _is_key(given: Any, loc: tuple[int | str, ...], part: int | str) -> bool:
-    """Whether a location's part that looks like a union's tag is a key that the user wrote."""
-    here = given
-    for step in loc:
-        if isinstance(here, dict) and step in here:
-            if step == part:
-                return True
-            here = here[step]
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
-            here = here[step]
-    return False
+def _written(given: Any, loc: tuple[int | str, ...]) -> list[int | str]:
+    """A location as the user wrote it: without what pydantic adds for unions and bare numbers."""
+    here: Any = given
+    kept: list[int | str] = []
+    for part in loc:
+        if isinstance(here, dict) and part in here:
+            below = here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            below = here[part]
+        elif part in _TAGS or (part == "value" and isinstance(here, int | float)):
+            continue
+        else:
+            below = None
+        kept.append(part)
+        here = below
+    return kept
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -168,7 +193,7 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
 def _models(model: type[BaseModel], part: str) -> list[type[BaseModel]]:
     for name, field in model.model_fields.items():
         if key(name, field) == part:
-            return list(sections(field.annotation))
+            return list(sections(field.annotation, numbers=True))
     return []
 
 
@@ -177,15 +202,15 @@ def key(name: str, field: FieldInfo) -> str:
     return field.alias or name
 
 
-def sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The section models inside an annotation, however nested; a `Number` is not one."""
+def sections(annotation: Any, numbers: bool = False) -> Iterator[type[BaseModel]]:
+    """The section models inside an annotation, however nested; a `Number` is one only if asked."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if annotation is not Number:
+        if numbers or annotation is not Number:
             yield annotation
         return
     if get_origin(annotation) in (Union, tuple, dict) or get_args(annotation):
         for inner in get_args(annotation):
-            yield from sections(inner)
+            yield from sections(inner, numbers)
 
 
 @dataclass(frozen=True)

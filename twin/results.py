@@ -129,6 +129,14 @@ class Run:
             found = [saved[f"leaf{k:03d}"] for k in range(len(leaves))]
             return int(saved["records"]), jax.tree.unflatten(structure, found)
 
+    def records_done(self) -> int:
+        """Records of the finished chunks."""
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return 0
+        with np.load(path) as saved:
+            return int(saved["records"])
+
     def dataset(self) -> xr.Dataset:
         """The variables as an xarray dataset, read lazily; the report is among the attributes."""
         if not (self.folder / STORE).is_dir():

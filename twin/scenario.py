@@ -60,7 +60,8 @@ def _interval(low: float, high: float, open_low: bool) -> str:
 
 
 def _bare(given: Any) -> Any:
-    return {"value": given} if isinstance(given, int | float) else given
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    return {"value": given} if number else given
 
 
 def number(low: float, high: float = 1e15, *, above: bool = False) -> Any:

@@ -95,16 +95,20 @@ def _rates(place):
 
 
 def _orbit(place, times):
+    """Positions, and the normals of position and velocity (the drifting node tilts them by 0.05°)."""
+    ahead = _position(place, times + 0.5) - _position(place, times - 0.5)
+    r = _position(place, times)
+    across = np.cross(r, ahead)
+    return r, across / np.linalg.norm(across, axis=1, keepdims=True)
+
+
+def _position(place, times):
     node_rate, rate = _rates(place)
     node, u = place.raan + node_rate * times, place.argument + rate * times
-    i, zero = place.inclination, np.zeros_like(times)
-    ascending = np.stack([np.cos(node), np.sin(node), zero], axis=1)
-    across = np.stack(
-        [np.sin(i) * np.sin(node), -np.sin(i) * np.cos(node), np.cos(i) + zero], axis=1
-    )
-    ahead = np.cross(across, ascending)
-    r = place.radius * (np.cos(u)[:, None] * ascending + np.sin(u)[:, None] * ahead)
-    return r, across
+    ascending = np.stack([np.cos(node), np.sin(node), 0 * node], axis=1)
+    c, s = np.cos(place.inclination), np.sin(place.inclination)
+    ahead = np.stack([-np.sin(node) * c, np.cos(node) * c, 0 * node + s], axis=1)
+    return place.radius * (np.cos(u)[:, None] * ascending + np.sin(u)[:, None] * ahead)
 
 
 def _sun(start, times):

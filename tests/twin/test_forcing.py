@@ -102,17 +102,6 @@ def test_infrared_alone_by_hand(small_shell, sky):
     assert heat == pytest.approx(float(area) * upright * 237.0, rel=1e-6)
 
 
-def test_one_satellite_sees_what_it_sees_in_the_fleet(small_shell, sky):
-    fleet = small_shell[0]
-    alone = jax.tree.map(lambda x: x[..., 7:8], fleet.satellites)
-    one = jax.jit(lambda c: forcing(c, jnp.arange(7.0) * STEP).sky)(
-        eqx.tree_at(lambda c: c.satellites, fleet, alone)
-    )
-    many = sky(fleet)
-    for name in ("sunlit", "irradiance", "heat_array", "heat_bus", "heat_radiator"):
-        np.testing.assert_allclose(getattr(one, name)[:, 0], getattr(many, name)[:6, 7], rtol=1e-6)
-
-
 def _differences(constellation, scenario, sky, integrals):
     """Largest relative difference of each part over the satellites looked at."""
     satellites = constellation.satellites

@@ -102,12 +102,14 @@ def plan(
     `payload_now` is what the payload would draw at its present temperature, `payload_most` what it
     could draw at any; the promise is measured by the second, the array is loaded by the first.
     """
-    supply = available + battery.reach(energy, dt)
+    reach = battery.reach(energy, dt)
+    supply = available + reach
     served = jnp.minimum(housekeeping, supply)
     left = jnp.maximum(supply - housekeeping, 0.0)
     share = jnp.where(payload_most > left, left / jnp.maximum(payload_most, 1e-9), 1.0)
     room = battery.room(energy, dt)
-    wanted = served + share * payload_now + room
+    # The last term is for a battery too small to lend what the payload may rise by in the step.
+    wanted = served + jnp.maximum(share * payload_now + room, share * payload_most - reach)
     return Plan(
         extracted=jnp.minimum(available, wanted),
         curtailed=jnp.maximum(available - wanted, 0.0),

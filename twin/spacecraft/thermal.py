@@ -124,7 +124,7 @@ class Network(eqx.Module):
             absorbed=absorbed,
             generated=generated,
             payload=stages.on * stages.mean(payload, self.chip),
-            conducted=jnp.stack(conducted),
+            conducted=jnp.stack(conducted) if conducted else jnp.zeros_like(self.conductance),
             emitted=jnp.stack(emitted),
         )
 
