@@ -204,7 +204,7 @@ def check(
         as_json({"scenario": loaded.name, "title": s.title, "valid": True})
     else:
         out(
-            f"{loaded.path} is valid: {s.title}; {len(s.shell)} shells, classes"
+            f"{loaded.path} is valid: {s.title}; {_count(len(s.shell), 'shell')}, class"
             f" {', '.join(s.class_)}, {s.run.duration_h:g} h from {s.run.start_utc:%Y-%m-%dT%H:%M:%SZ}"
         )
 
@@ -266,7 +266,7 @@ def passes(
     for p in found:
         when = " ".join(f"{p[k] or '-':24}" for k in ("rise", "culmination", "set"))
         out(f"{p['satellite']:14} {p['station']:22} {when} {p['max_elevation_deg']:6.2f}°")
-    out(f"{len(found)} passes")
+    out(_count(len(found), "pass").replace("passs", "passes"))
 
 
 @app.command()
@@ -295,6 +295,10 @@ def finished(folder: Path, report: Any, json_: bool) -> None:
         out(f"\n  run: {folder}")
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _report(folder: Path) -> Any:
     from twin.report_form import Report
     from twin.results import Run
@@ -305,10 +309,11 @@ def _report(folder: Path) -> Any:
 def _keys(rows: list[dict[str, str]]) -> None:
     from rich.table import Table
 
-    wide = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    wide = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in rows[0]:
-        table.add_column(heading, overflow="fold")
+        whole = heading in ("name", "key", "variable")
+        table.add_column(heading, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row.values())
     wide.print(table)
@@ -318,7 +323,12 @@ def _keys(rows: list[dict[str, str]]) -> None:
 def progress(title: str) -> Iterator[Any]:
     """A bar with rate and time left, on standard error; stages of the report follow it."""
     from rich.progress import (
-        BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn,
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
     )  # fmt: skip
 
@@ -358,10 +368,13 @@ def main() -> None:
     json_ = "--json" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     plugins()
-    try:
-        app(args=arguments, prog_name="twin", standalone_mode=False)
-    except KeyboardInterrupt:
-        _fail([Problem("interrupted", "finished chunks are kept", hint="twin resume RUN goes on")], json_, 130)
+    command = typer.main.get_command(app)
+    try:  # not command.main(), which returns exit codes instead of leaving with them
+        with command.make_context("twin", arguments) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        _fail([Problem("interrupted", _saved(stop) or "nothing was begun")], json_, 130)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
     except BrokenPipeError:
@@ -374,11 +387,18 @@ def main() -> None:
         _fail(found, json_, code)
 
 
+def _saved(error: BaseException) -> str:
+    """What a run that was cut short has on disk, as the flight noted it."""
+    return "; ".join(getattr(error, "__notes__", ()))
+
+
 def _explained(error: Exception) -> tuple[list[Any], int]:
     problems = getattr(error, "problems", None)
     if problems is not None:
         return list(problems), 2
     if hasattr(error, "format_message"):  # a wrong command line
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help is out already
+            sys.exit(2)
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context else "twin --help"
         return [Problem("twin", error.format_message().rstrip("."), hint=f"see {hint}")], 2  # type: ignore[attr-defined]
@@ -388,8 +408,9 @@ def _explained(error: Exception) -> tuple[list[Any], int]:
         return [Problem("twin", str(getattr(error, "problem", error)), hint=hint)], 1
     if isinstance(error, OSError):
         place = str(error.filename or "twin")
-        return [Problem(place, error.strerror or str(error), hint="finished chunks are kept")], 1
-    return [Problem("twin", f"{kind}: {error}", hint="--debug shows where")], 1
+        return [Problem(place, error.strerror or str(error), hint=_saved(error))], 1
+    hint = "; ".join(filter(None, (_saved(error), "--debug shows where")))
+    return [Problem("twin", f"{kind}: {error}", hint=hint)], 1
 
 
 def _fail(problems: list[Any], json_: bool, code: int) -> None:

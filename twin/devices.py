@@ -11,9 +11,6 @@ from jax.sharding import AxisType, Mesh
 from twin.arrays import use_64_bit
 
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
-# Without it XLA:CPU computes a cheap expression again for each of its consumers: 1.6 times slower here.
-# It is no compiler option yet, so it must be in the environment before JAX first compiles.
-FUSE_OUTPUTS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
 LANES_A_DEVICE = 64  # below this a second device costs more than it gives
 
 
@@ -25,9 +22,6 @@ def prepare() -> None:
     use_64_bit()
     with contextlib.suppress(RuntimeError):  # raised where JAX already runs
         jax.config.update("jax_num_cpu_devices", cores())
-        flags = os.environ.get("XLA_FLAGS", "")
-        if "xla_backend_extra_options" not in flags:
-            os.environ["XLA_FLAGS"] = f"{flags} {FUSE_OUTPUTS}".strip()
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -141,7 +141,7 @@ def _words(values: np.ndarray) -> list[Any]:
         unit = "s" if whole else "us"
         return [f"{text}Z" for text in np.datetime_as_string(values, unit=unit).tolist()]
     if values.dtype.kind == "f":
-        return ["" if text == "nan" else text for text in values.astype(str).tolist()]
+        return ["" if text == "nan" else text for text in map(str, values)]
     return values.tolist()
 
 
@@ -159,4 +159,5 @@ def _label(data: xr.Dataset, column: str) -> dict[str, str]:
     name = column if column in data else column.rsplit("_", 1)[0]
     name = name if name in data else next((v for v in data if column.startswith(f"{v}_")), "")
     attrs = data[name].attrs if name else {}
-    return {key: str(attrs[key]) for key in ("units", "long_name", "cell_methods") if key in attrs}
+    kept = ("units", "long_name", "frame", "cell_methods")
+    return {key: str(attrs[key]) for key in kept if key in attrs}

@@ -12,9 +12,9 @@ import xarray as xr
 from twin import devices, words
 from twin.build import Fleet, build, elements_path, fleet
 from twin.constellation import NODES, table
+from twin.environment.sun import sun_positions
 from twin.frames import earth_rotation
 from twin.load import Loaded, load, parse
-from twin.environment.sun import sun_positions
 from twin.problems import InputError, Problem, nearest
 from twin.report import Measured, report, versions
 from twin.report_form import Report

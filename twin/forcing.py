@@ -18,6 +18,9 @@ from twin.constellation import (
 from twin.environment.earthshine import fast_view_factor
 from twin.environment.eclipse import mean_sunlit, shadow_coordinate
 
+Parts = tuple[Float[Array, "*sat"], Float[Array, "*sat"], Float[Array, "*sat"]]
+"""A vector in pieces: stacked inside the scan it would cost more than the orbit itself."""
+
 
 class Views(eqx.Module):
     """View factors to the Earth of the faces that stay put in the orbit's own directions."""
@@ -51,18 +54,19 @@ def forcing(constellation: Constellation, time: Float[Array, "time"]) -> Forcing
     satellites = constellation.satellites
     orbits = jax.vmap(lambda orbit, t: orbit.state(t), in_axes=(-1, None), out_axes=-1)
 
-    def look(t: Scalar) -> tuple[Glimpse, Float[Array, "3 sat"], Float[Array, "3 sat"]]:
+    def look(t: Scalar) -> tuple[Glimpse, Parts, Parts]:
         position, velocity = orbits(satellites.orbit, t)
         sun_position = constellation.sun.position(t)
-        return glimpse(satellites, views, position, velocity, sun_position), position, velocity
+        seen = glimpse(satellites, views, position, velocity, sun_position)
+        return seen, _parts(position), _parts(velocity)
 
-    def advance(before, t):  # each moment is evaluated once and serves two steps
+    def advance(before, t: Scalar):  # each moment is evaluated once and serves two steps
         now = look(t)
         return now, _mean(before[0], now[0])
 
     views = fixed_views(satellites.skin, orbits(satellites.orbit, time[0])[0])
     (_, position, velocity), sky = jax.lax.scan(advance, look(time[0]), time[1:])
-    return Forcing(sky=sky, position=position, velocity=velocity)
+    return Forcing(sky=sky, position=jnp.stack(position), velocity=jnp.stack(velocity))
 
 
 def fixed_views(skin: Skin, position: Float[Array, "3 *sat"]) -> Views:
@@ -142,6 +146,10 @@ def glimpse(
 def _earthlight(around: Surroundings, albedo: Each, absorptance: Each, emittance: Each) -> Each:
     """Absorbed albedo and infrared per area of a face that sees nothing but the Earth (W/m²)."""
     return absorptance * albedo + emittance * around.infrared
+
+
+def _parts(vector: Float[Array, "3 *sat"]) -> Parts:
+    return vector[0], vector[1], vector[2]
 
 
 def _mean(before: Glimpse, now: Glimpse) -> Sky:

@@ -161,9 +161,7 @@ def _written(given: Any, loc: tuple[int | str, ...]) -> list[int | str]:
     here: Any = given
     kept: list[int | str] = []
     for part in loc:
-        if isinstance(here, dict) and part in here:
-            below = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+        if isinstance(here, dict) and part in here or isinstance(here, list) and isinstance(part, int) and part < len(here):
             below = here[part]
         elif part in _TAGS or (part == "value" and isinstance(here, int | float)):
             continue

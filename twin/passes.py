@@ -150,13 +150,19 @@ def satellite_track(orbits: AbstractOrbit, index: int | None = None) -> Track:
     number of them.
     """
     orbit = orbits if index is None else jax.tree.map(lambda leaf: leaf[..., index], orbits)
-    block = jax.jit(jax.vmap(lambda time: orbit.state(time)[0]))
 
     def track(times: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time 3"]:
         padded = np.resize(times, -(-len(times) // _BLOCK) * _BLOCK).reshape(-1, _BLOCK)
-        return np.concatenate([np.asarray(block(jnp.asarray(row))) for row in padded])[: len(times)]
+        rows = [np.asarray(_block(orbit, jnp.asarray(row))) for row in padded]
+        return np.concatenate(rows)[: len(times)]
 
     return track
+
+
+@eqx.filter_jit
+def _block(orbit: AbstractOrbit, times: Float[Array, " time"]) -> Float[Array, "time 3"]:
+    """Positions at a block of moments; one program serves every satellite. See `fleet_tracks`."""
+    return jax.vmap(lambda time: orbit.state(time)[0])(times)
 
 
 def _track(orbits: AbstractOrbit) -> FleetTrack:

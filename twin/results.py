@@ -144,6 +144,7 @@ class Run:
                 [Problem(str(self.folder), "is not a run", "a folder made by twin run")]
             )
         data = xr.open_zarr(self.folder / STORE, consolidated=False)
+        data = data[sorted(data, key=[*table(), *data].index)]  # zarr lists a folder in any order
         data = data.set_coords([n for n in ("name", "norad", "class", "node_name") if n in data])
         if (self.folder / REPORT).is_file():
             data.attrs["report"] = json.dumps(self.report())

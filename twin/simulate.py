@@ -209,7 +209,7 @@ def check(state: State, engine: Engine, seconds: float) -> None:
         what = f"temperature of node {node}" if node else "battery energy"
         raise SimulationError(
             f"{what} is not finite in {bad.size} satellites (first: {bad[:3].tolist()}) by t ="
-            f" {seconds:,.0f} s; try a smaller step_s, and look for extreme values in the scenario"
+            f" {seconds:,.0f} s; {_cause(engine.constellation)}"
         )
     if temperature.min() < 2.7 - 1e-6:
         raise SimulationError(
@@ -233,6 +233,16 @@ def check(state: State, engine: Engine, seconds: float) -> None:
 def _shape(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
     leaves, structure = jax.tree.flatten(tree)
     return structure, [leaf.shape for leaf in leaves]
+
+
+def _cause(constellation: Constellation) -> str:
+    """What may be behind a number that is not finite: an input that is not, or an extreme one."""
+    leaves = jax.tree_util.tree_leaves_with_path(constellation)
+    bad = [path for path, leaf in leaves if not np.isfinite(np.asarray(leaf)).all()]
+    names = ", ".join(jax.tree_util.keystr(p, simple=True, separator=".") for p in bad[:3])
+    if names:
+        return f"the input {names} is not finite"
+    return "try a smaller step_s, and look for extreme values in the scenario"
 
 
 def _by_sat(tree: Any) -> Any:

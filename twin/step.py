@@ -59,17 +59,17 @@ def step(constellation: Constellation, state: State, sky: Sky, dt: Scalar) -> tu
     temperature_after, heat, stages = body.after(
         temperature, by_node(absorbed), by_node(waste), draw, dt
     )
-    owed = stages.on * stages.mean(lambda t: tuple((1 - fed) * x for x in wish(t)), CHIP)
+    owed = stages.work(lambda t: tuple((1 - fed) * x for x in wish(t)))
     bus = settle(battery, promise, available, heat.payload, owed)
     energy_after = battery.after(energy, bus.charge, bus.discharge, dt)
 
-    cool = stages.on * stages.mean(payload.throttle, CHIP)
-    hot = 1 - stages.on + stages.on * stages.mean(lambda t: _rest(payload.throttle(t)), CHIP)
+    cool = stages.work(payload.throttle)
+    hot = stages.work(lambda t: _rest(payload.throttle(t)))
     done = tokens(payload, fed * ration, cool, hot)
     limit = jnp.where(fed * ration < cool, Limit.ENERGY, Limit.HEAT)
     limit = jnp.where(fed * ration * cool > 0.999, Limit.NOTHING, limit)
 
-    demand = satellite.housekeeping_power + stages.on * stages.mean(wish, CHIP)
+    demand = satellite.housekeeping_power + stages.work(wish)
     waiting = state.battery_loss + state.shunted
     energy_open = books.energy_residual(bus, energy, energy_after, demand, dt)
     residuals = books.Residuals(

@@ -103,27 +103,28 @@ class Sampling:
 
 
 def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
-    """As many satellites as a batch of `variants` has room for; all of them, if it has."""
-    room = max(1, max(LANES, len(fleet)) // variants)
+    """As many satellites as a batch of `variants` has room for; all of them, if it has.
+
+    The batch of a large fleet is no larger than the fleet, so that the compiled program serves again.
+    """
+    large = 2 * len(fleet) >= LANES
+    room = (len(fleet) if large else LANES) // variants
     if len(fleet) <= room:
         return Sampling(np.arange(len(fleet)), np.ones(len(fleet)))
     group = fleet.class_index * (fleet.shell.max() + 1) + fleet.shell
     labels = np.unique(group)
-    chosen = []
+    spare = max(0, room - 2 * labels.size)
+    chosen, weight = [], []
     for label in labels:
         members = np.flatnonzero(group == label)
-        extremes = [
-            members[np.argmin(np.asarray(ledger.battery_least)[members])],
-            members[np.argmax(np.asarray(ledger.chip_hottest)[members])],
-        ]
-        share = max(1, room * members.size // len(fleet) - 2)
-        even = members[np.linspace(0, members.size - 1, share + 2).astype(int)[1:-1]]
-        chosen.append(np.unique(np.concatenate([extremes, even])))
-    satellites = np.concatenate(chosen)[:room]
-    count = {label: (group[satellites] == label).sum() for label in labels}
-    size = {label: (group == label).sum() for label in labels}
-    weight = np.array([size[group[s]] / count[group[s]] for s in satellites])
-    return Sampling(satellites, weight)
+        emptiest = members[np.argmin(np.asarray(ledger.battery_least)[members])]
+        hottest = members[np.argmax(np.asarray(ledger.chip_hottest)[members])]
+        extra = spare * members.size // len(fleet)
+        even = members[np.linspace(0, members.size - 1, extra + 2).astype(int)[1:-1]]
+        picked = np.unique([emptiest, hottest, *even])
+        chosen.append(picked)
+        weight.append(np.full(picked.size, members.size / picked.size))
+    return Sampling(np.concatenate(chosen), np.concatenate(weight))
 
 
 def draws(found: list[Input], count: int, seed: int) -> np.ndarray:
@@ -171,7 +172,7 @@ def run_batch(
     """Run all variants at once. An engine of the right size is used again: nothing is recompiled."""
     count = sampling.satellites.size
     lanes = variants * count
-    filled = len(fleet) if count < len(fleet) and lanes <= len(fleet) else lanes
+    filled = max(lanes, len(fleet)) if count < len(fleet) else lanes
     place = np.minimum(np.arange(filled), lanes - 1)
     satellite, variant = sampling.satellites[place % count], place // count
     constellation, state = build(scenario, fleet, value, (satellite, variant))

@@ -49,8 +49,8 @@ def test_inside_is_si(sources, told):
             for line, name in _names(sources.tree(path), path)
             if HUMAN_UNIT.search(name)
         ),
-        "Inside the twin a name without a suffix means SI. Please convert in build.py, where people's "
-        "units end, and drop the suffix:",
+        "Inside the twin a name without a suffix means SI. Please drop the suffix, and convert in "
+        "build.py, where people's units end:",
     )
 
 
@@ -95,8 +95,8 @@ def test_compilation_happens_in_one_place(sources, told):
 
     told(
         hidden(),
-        "Programs are compiled in simulate.py (and study.py). A host convenience may do so too if the "
-        "docstring of its function, or of the function that holds it, says that it is compiled:",
+        "Programs are compiled in simulate.py (and study.py). A host convenience may do so too if "
+        "its function, or the one around it, says in its docstring that it is compiled:",
     )
 
 

@@ -23,6 +23,7 @@ from twin.orbits.elements import (
     epoch_offset,
     kepler,
     kepler_iterations,
+    settled,
 )
 
 PerSat = Float[np.ndarray, "sat"]
@@ -48,14 +49,16 @@ class SecularOrbit(AbstractOrbit):
     argp_rate: Float[Array, "*sat"]
     latitude_argument: Float[Array, "*sat"]  # argument of perigee + mean anomaly
     latitude_argument_rate: Float[Array, "*sat"]
+    one: Float[Array, "*sat"]  # 1, which the compiler cannot know: see `settled`
     iterations: int = eqx.field(static=True)
     small: bool = eqx.field(static=True)
 
     def state(self, time: Scalar) -> tuple[Vec3, Vec3]:
         """Position and velocity in TEME of date; the velocity is the position's derivative."""
         a = self.semi_major_axis
-        sin_n, cos_n = sincos(self.raan + self.raan_rate * time)
-        sin_l, cos_l = sincos(self.latitude_argument + self.latitude_argument_rate * time)
+        sin_n, cos_n = settled(self.one, *sincos(self.raan + self.raan_rate * time))
+        angle = self.latitude_argument + self.latitude_argument_rate * time
+        sin_l, cos_l = settled(self.one, *sincos(angle))
         if self.iterations == 0:
             r, sin_u, cos_u = a, sin_l, cos_l
             radial, transverse = jnp.zeros_like(a), self.latitude_argument_rate * a
@@ -132,6 +135,7 @@ def secular_orbit(
         "argp_rate": argp_rate,
         "latitude_argument": np.fmod(argp + mean_anomaly, _TWO_PI),
         "latitude_argument_rate": argp_rate + anomaly_rate,
+        "one": np.ones_like(semi_major_axis),
     }
     return SecularOrbit(
         **{name: jnp.asarray(value, dtype=jnp.float64) for name, value in leaves.items()},

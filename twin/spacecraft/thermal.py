@@ -8,18 +8,20 @@ Source: Verwer, Spee, Blom & Hundsdorfer, SIAM J. Sci. Comput. 20 (1999) 1456.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from twin.arrays import Each, Scalar
 from twin.constants import DEEP_SPACE_TEMPERATURE, STEFAN_BOLTZMANN
 
 GAMMA = 1 - 0.5**0.5
 SPACE = DEEP_SPACE_TEMPERATURE**4
-HARSH = 0.2  # a first stage that moves a node by more than this share of its temperature
+HARSH = 0.2  # a step that moves a node by more than this share of its temperature
+NEWTON = 12  # iterations of a harsh step: few would do from near by
 
 Nodes = list[Each]
 Law = Callable[[Each], tuple[Each, Each]]  # temperature → a quantity and its slope
@@ -36,18 +38,26 @@ class HeatFlows(eqx.Module):
 
 
 class Stages(eqx.Module):
-    """The weights by which a step used any function g of temperature: ½g₁ + ½g₂ + ∇g · drift."""
+    """The weights by which a step used any function g of temperature: ½g₁ + ½g₂ + ∇g · drift.
+
+    The payload has weights of its own: a harsh step takes emission along its tangent, but the payload
+    as it is at the end.
+    """
 
     start: Float[Array, "node *sat"]
     middle: Float[Array, "node *sat"]
     drift: Float[Array, "node *sat"]
-    on: Float[Array, "*sat"]  # 1, or 0 where a harsh step had to leave the payload off
+    chip_start: Float[Array, "*sat"]
+    chip_middle: Float[Array, "*sat"]
+    chip_drift: Float[Array, "*sat"]
 
     def mean(self, law: Law, node: int) -> Each:
         """Mean over the step of a law of one node's temperature, as the step used it."""
-        one, slope = law(self.start[node])
-        two, _ = law(self.middle[node])
-        return 0.5 * (one + two) + slope * self.drift[node]
+        return _weighted(law, self.start[node], self.middle[node], self.drift[node])
+
+    def work(self, law: Law) -> Each:
+        """Mean over the step of a law of the payload, as the step used it."""
+        return _weighted(law, self.chip_start, self.chip_middle, self.chip_drift)
 
 
 class Network(eqx.Module):
@@ -89,20 +99,24 @@ class Network(eqx.Module):
         second = solve([f - 2 * c * k for f, c, k in zip(load_2, mass, first, strict=True)])
 
         end = [t + dt * (1.5 * a + 0.5 * b) for t, a, b in zip(start, first, second, strict=True)]
+        drift = [0.5 * GAMMA * dt * (a + b) for a, b in zip(first, second, strict=True)]
         stages = Stages(
             start=temperature,
             middle=jnp.stack(middle),
-            drift=jnp.stack(
-                [0.5 * GAMMA * dt * (a + b) for a, b in zip(first, second, strict=True)]
-            ),
-            on=jnp.ones_like(start[0]),
+            drift=jnp.stack(drift),
+            chip_start=start[self.chip],
+            chip_middle=middle[self.chip],
+            chip_drift=drift[self.chip],
         )
         after = jnp.stack(end)
         if self.guarded:
-            moves = [jnp.abs(dt * k) > HARSH * t for k, t in zip(first, start, strict=True)]
-            calm = self._calm(start, steady, payload, dt)
-            harsh = jnp.stack(moves).any(axis=0)
-            after, stages = jax.tree.map(lambda c, r: jnp.where(harsh, c, r), calm, (after, stages))
+            harsh = self._harsh(stages, after, payload)
+
+            def rescue() -> tuple[Float[Array, "node *sat"], Stages]:
+                calm = self._calm(start, steady, payload, dt)
+                return jax.tree.map(lambda c, r: jnp.where(harsh, c, r), calm, (after, stages))
+
+            after, stages = jax.lax.cond(jnp.any(harsh), rescue, lambda: (after, stages))
         return after, self._flows(absorbed, generated, payload, stages), stages
 
     def _flows(
@@ -123,7 +137,7 @@ class Network(eqx.Module):
         return HeatFlows(
             absorbed=absorbed,
             generated=generated,
-            payload=stages.on * stages.mean(payload, self.chip),
+            payload=stages.work(payload),
             conducted=jnp.stack(conducted) if conducted else jnp.zeros_like(self.conductance),
             emitted=jnp.stack(emitted),
         )
@@ -184,27 +198,60 @@ class Network(eqx.Module):
 
         return solve
 
+    def _harsh(
+        self, stages: Stages, after: Float[Array, "node *sat"], payload: Law
+    ) -> Bool[Array, "*sat"]:
+        """Where the two stages are not to be trusted: too far, too cold, or a payload out of bounds."""
+        least = HARSH * stages.start
+        far = (jnp.abs(stages.middle - stages.start) > least) | (
+            jnp.abs(after - stages.start) > least
+        )
+        seen = [payload(t)[0] for t in (stages.chip_start, stages.chip_middle, after[self.chip])]
+        top = jnp.maximum(jnp.maximum(seen[0], seen[1]), seen[2])
+        bottom = jnp.minimum(jnp.minimum(seen[0], seen[1]), seen[2])
+        used, slack = stages.work(payload), 1e-9 * top
+        wild = (used > top + slack) | (used < bottom - slack) | (top - bottom > HARSH * top)
+        return (far | (after < DEEP_SPACE_TEMPERATURE)).any(axis=0) | wild
+
     def _calm(
         self, start: Nodes, steady: Nodes, payload: Law, dt: Scalar
     ) -> tuple[Float[Array, "node *sat"], Stages]:
-        """The calm step: linearised backward Euler, first order, never below deep space.
+        """The calm step: backward Euler, first order, never below deep space, never overshooting.
 
-        T⁴ is convex, so its tangent emits no more than the true law: the result lies above the exact
-        backward Euler solution, which the comparison principle keeps above 2.7 K. Where the tangent
-        of the payload would run it below zero power, the payload is off for this step.
+        Newton's method on T⁴, which is convex: every iterate lies above the solution, and the
+        comparison principle keeps that above 2.7 K. The payload, which falls as the chip warms, is
+        found exactly each time: all else is linear, so it is one equation for one temperature.
         """
+        chip, mass = self.chip, list(self.heat_capacity)
+        none = jnp.zeros_like(start[0])
 
-        def advance(law: Law, on: Each) -> tuple[Float[Array, "node *sat"], Stages]:
-            load, slopes = self._load(start, steady, law)
-            change = jnp.stack([dt * k for k in self._factorise(slopes, dt)(load)])
-            here = jnp.stack(start)
-            return here + change, Stages(start=here, middle=here, drift=change, on=on)
+        def newton(_: Any, now: tuple) -> tuple:
+            point = list(now[1])
+            load, slopes = self._load(point, steady, lambda _: (none, none))
+            gone = [c * (p - s) for c, p, s in zip(mass, point, start, strict=True)]
+            solve = self._factorise(slopes, dt)
+            change = solve([dt * q - g for q, g in zip(load, gone, strict=True)])
+            unheated = [p + d for p, d in zip(point, change, strict=True)]
+            a_watt = solve([none + dt if n == chip else none for n in range(len(start))])
+            warm = _meet(payload, unheated[chip], a_watt[chip])
+            heat, _ = payload(warm)
+            end = [u + w * heat for u, w in zip(unheated, a_watt, strict=True)]
+            return now[1], jnp.stack(end), warm
 
-        one, zero = jnp.ones_like(start[0]), jnp.zeros_like(start[0])
-        running = advance(payload, one)
-        resting = advance(lambda t: (jnp.zeros_like(t), jnp.zeros_like(t)), zero)
-        fails = running[1].mean(payload, self.chip) < 0
-        return jax.tree.map(lambda off, on: jnp.where(fails, off, on), resting, running)
+        # A tangent at cold would overshoot far: begin no colder than all heat leaving by all faces.
+        most = sum(jnp.maximum(q, 0.0) for q in steady) + payload(start[chip])[0]
+        area = jnp.maximum(jnp.sum(self.emitting_area, axis=0), 1e-9)
+        guess = jnp.sqrt(jnp.sqrt(most / (STEFAN_BOLTZMANN * area) + SPACE))
+        first = jnp.stack([jnp.maximum(t, guess) for t in start])
+        here, end, warm = jax.lax.fori_loop(0, NEWTON, newton, (first, first, none))
+        return end, Stages(
+            start=here,
+            middle=here,
+            drift=end - here,
+            chip_start=warm,
+            chip_middle=warm,
+            chip_drift=none,
+        )
 
 
 def fastest_rate(network: Network, temperature: float) -> Float[Array, "node *sat"]:
@@ -219,6 +266,27 @@ def _emission(area: Each, temperature: Each) -> tuple[Each, Each]:
     """Net emission to space of a grey area (W), and its slope (W/K)."""
     cube = STEFAN_BOLTZMANN * area * temperature * temperature * temperature
     return cube * temperature - STEFAN_BOLTZMANN * SPACE * area, 4 * cube
+
+
+def _weighted(law: Law, start: Each, middle: Each, drift: Each) -> Each:
+    one, slope = law(start)
+    two, _ = law(middle)
+    return 0.5 * (one + two) + slope * drift
+
+
+def _meet(law: Law, cold: Each, a_watt: Each) -> Each:
+    """The temperature x = cold + a_watt · law(x) for a law that falls as x rises, by bisection."""
+
+    def halve(_: Any, bracket: tuple) -> tuple:
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        above = middle > cold + a_watt * law(middle)[0]
+        return jnp.where(above, low, middle), jnp.where(above, middle, high)
+
+    low, high = jax.lax.fori_loop(0, 50, halve, (cold, cold + a_watt * law(cold)[0]))
+    x = jax.lax.stop_gradient(0.5 * (low + high))
+    value, slope = law(x)
+    return x - (x - cold - a_watt * value) / (1 - a_watt * slope)  # Newton's, which has the gradient
 
 
 def _key(i: int, j: int) -> tuple[int, int]:
