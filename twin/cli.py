@@ -266,7 +266,7 @@ def passes(
     for p in found:
         when = " ".join(f"{p[k] or '-':24}" for k in ("rise", "culmination", "set"))
         out(f"{p['satellite']:14} {p['station']:22} {when} {p['max_elevation_deg']:6.2f}°")
-    out(_count(len(found), "pass").replace("passs", "passes"))
+    out(f"{len(found):,} pass{'' if len(found) == 1 else 'es'}")
 
 
 @app.command()

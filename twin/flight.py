@@ -1,7 +1,8 @@
 """One run from scenario to report: what `twin run`, `twin resume` and `twin.run` do."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +72,20 @@ def fly(
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     target.create(loaded.text, _inputs(loaded.scenario, folders), about)
-    return target, _go(loaded, ships, target, watch)
+    with _told(target):
+        return target, _go(loaded, ships, target, watch)
+
+
+@contextmanager
+def _told(target: Run) -> Iterator[None]:
+    """Whatever cuts a run short carries a note of what is saved, which the command prints."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError, MemoryError) as cut:
+        folder = target.folder
+        cut.add_note(f"{target.records_done():,} records are saved in {folder}")
+        cut.add_note(f"go on with: twin resume {folder}")
+        raise
 
 
 def _wanted(record: Sequence[str] | None) -> list[str]:
@@ -95,7 +109,9 @@ def resume(folder: str | Path, watch: Watch = QUIET) -> tuple[Run, Report]:
     text, overrides = target.scenario_text(), tuple(about["overrides"])
     scenario = parse(text, str(folder), overrides)
     loaded = Loaded(scenario, about["scenario"], target.folder, text, overrides)
-    return target, _go(loaded, fleet(scenario, (target.folder / "inputs",)), target, watch)
+    ships = fleet(scenario, (target.folder / "inputs",))
+    with _told(target):
+        return target, _go(loaded, ships, target, watch)
 
 
 def default_folder(name: str) -> Path:

@@ -9,7 +9,7 @@ from subprocess import DEVNULL, run
 import numpy as np
 
 from twin import devices, words
-from twin.build import Fleet, device_numbers
+from twin.build import Fleet, Value, device_numbers
 from twin.constants import DAY, HOUR, KM, WH
 from twin.constellation import Ledger, Limit
 from twin.load import Loaded
@@ -35,6 +35,7 @@ from twin.uncertainty import (
 )
 
 FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 30)])  # of array or radiator, sizing
+SPARE = 1.02  # on a battery sized for the longest night
 LOSS = 1e-3  # a design closes if it loses less than this share of its work
 STAGES = ("error bars", "sizing the array", "sizing the radiator", "contacts")
 Stage = Callable[[int, str], None]
@@ -57,6 +58,7 @@ class Study:
     bands: dict[str, tuple[float, float]]
     influences: dict[str, dict[str, float]]
     assumed_share: dict[str, float]
+    battery_needed: dict[str, float]  # by class, Wh
     array: Batch
     radiator: Batch
 
@@ -145,10 +147,11 @@ def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say
     """Samples of the inputs, arrays and radiators of all sizes: in one batch if the fleet is small."""
     samples = scenario.run.samples
     found = inputs(scenario, fleet)
+    needed = {name: battery_needed(scenario, fleet, ledger, name) for name in fleet.classes}
     rows = draws(found, samples, scenario.run.seed)
     parts: list[Variants] = [
         (varied(scenario, found, rows), samples + 1),
-        (scaled(scenario, "array_m2", FACTORS), FACTORS.size),
+        (_with_batteries(scenario, needed, scaled(scenario, "array_m2", FACTORS)), FACTORS.size),
         (scaled(scenario, "radiator_m2", FACTORS), FACTORS.size),
     ]
     together = sum(count for _, count in parts)
@@ -172,7 +175,39 @@ def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say
         guessed = sum(share for what, share in part.items() if origin[what] == "assumed")
         shares[name] = guessed / sum(part.values()) if part else 0.0
     limits = bands(batches[0]) if samples else {}
-    return Study(sampling, limits, weights, shares, batches[1], batches[2])
+    return Study(sampling, limits, weights, shares, needed, batches[1], batches[2])
+
+
+def battery_needed(scenario: Scenario, fleet: Fleet, ledger: Ledger, name: str) -> float:
+    """Battery (Wh) that carries a class through its longest eclipse at full work, uncut."""
+    design = scenario.class_[name]
+    mine = fleet.class_index == fleet.classes.index(name)
+    longest = float(ledger.eclipse_longest[mine].max(initial=0.0))
+    load = compute_power(scenario, fleet, name) + design.housekeeping_w.value
+    usable = max(design.battery_depth.value - design.battery_ration_band.value, 1e-3)
+    night = load * longest / HOUR / design.battery_discharge_efficiency.value
+    return SPARE * night / usable
+
+
+def compute_power(scenario: Scenario, fleet: Fleet, name: str) -> float:
+    """Full payload draw of one satellite of a class (W)."""
+    payload = scenario.class_[name].payload
+    if isinstance(payload, InferencePayload):
+        device = device_numbers(payload, fleet.profiles[name], name)
+        return payload.devices * device.active_power
+    return payload.devices * payload.compute_w.value
+
+
+def _with_batteries(scenario: Scenario, needed: dict[str, float], value: Value) -> Value:
+    """Look a number up: batteries are large enough for the night, all else as in `value`."""
+
+    def look(name: str) -> np.ndarray:
+        for label, wh in needed.items():
+            if name == f"class.{label}.battery_wh":
+                return np.maximum(value(name), wh)
+        return value(name)
+
+    return look
 
 
 def _group(
@@ -189,13 +224,12 @@ def _group(
     offered = max(float(ledger.tokens_offered[mine].sum()), 1e-9)
     if isinstance(payload, InferencePayload) and profile is not None:
         device = device_numbers(payload, profile, name)
-        compute, start = payload.devices * device.active_power, device.throttle_start or 358.15
+        start, origin = device.throttle_start or 358.15, device.origin
         what = f"{payload.devices} x {profile.device}, {profile.model} {profile.precision}"
-        origin = device.origin
     else:
-        compute = payload.devices * payload.compute_w.value  # type: ignore[union-attr]
-        start = payload.throttle_start_k.value  # type: ignore[union-attr]
-        what, origin = "training", "assumed"
+        start, origin = payload.throttle_start_k.value, "assumed"  # type: ignore[union-attr]
+        what = "training"
+    compute = compute_power(scenario, fleet, name)
     area = design.array_m2.value
     sides = design.body.radiator_sides
     radiator = design.body.radiator_m2.value
@@ -207,9 +241,6 @@ def _group(
         > 1 - design.battery_depth.value + design.battery_ration_band.value
     )
     cool = study.radiator.chip_hottest[index] <= start
-    load = compute + design.housekeeping_w.value
-    night = float(ledger.eclipse_longest[mine].max()) * load / HOUR / design.battery_discharge_efficiency.value
-    usable = design.battery_depth.value - design.battery_ration_band.value
     array_factor, radiator_factor = _smallest(closes), _smallest(cool)
     return Group(
         satellites=int(mine.sum()),
@@ -224,7 +255,7 @@ def _group(
         array_m2=area,
         array_needed_m2=None if array_factor is None else array_factor * area,
         battery_wh=design.battery_wh.value,
-        battery_needed_wh=night / max(usable, 1e-3),
+        battery_needed_wh=study.battery_needed[name],
         radiator_m2=radiator * sides,
         radiator_needed_m2=None if radiator_factor is None else radiator_factor * radiator * sides,
         radiator_m2_per_kw=radiator * sides / max(compute / 1e3, 1e-9),

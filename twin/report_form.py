@@ -46,10 +46,10 @@ class Group(Part):
     compute_w: float = Field(description="full payload draw of one satellite")
     array_m2: float
     array_needed_m2: float | None = Field(
-        description="smallest array that loses under 0.1 % of work to energy; null: none does with"
-        " this battery"
+        description="smallest array that loses under 0.1 % of work to energy, with the battery it"
+        " needs; null: none up to 3.5 times as large"
     )
-    battery_needed_wh: float = Field(description="for the longest eclipse at full work and depth")
+    battery_needed_wh: float = Field(description="for the longest eclipse at full work")
     battery_wh: float
     radiator_m2: float = Field(description="one side times sides")
     radiator_needed_m2: float | None = Field(

@@ -268,7 +268,8 @@ def influences(batch: Batch, found: list[Input], rows: np.ndarray) -> dict[str, 
     result = {}
     for name, values in batch.headlines.items():
         y = values[1:]
-        if not np.ptp(y) > 1e-12 * max(1.0, float(np.abs(y).max())):
+        low, high = np.quantile(y, [0.05, 0.95])
+        if not high - low > 1e-12 * max(1.0, float(np.abs(y).max())):
             result[name] = {}
             continue
         order = y.argsort().argsort().astype(float)

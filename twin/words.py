@@ -19,9 +19,10 @@ def sentence(report: Report) -> str:
     lost = 1 - report.tokens / offered if offered else 0.0
     return (
         f"{report.satellites:,} satellites, {_hours(report.duration_s)}, {report.steps:,} steps in"
-        f" {report.wall_s:.1f} s. Coldest battery {report.battery_min_fraction:.0%}, hottest chip"
-        f" {report.payload_temperature_max_k:.0f} K, {big(report.tokens)} tokens made, {lost:.1%} lost."
-    ).replace("Coldest", "Emptiest")
+        f" {report.wall_s:.1f} s. Emptiest battery {report.battery_min_fraction:.0%}, hottest chip"
+        f" {_celsius(report.payload_temperature_max_k)}, {big(report.tokens)} tokens made,"
+        f" {lost:.1%} lost."
+    )
 
 
 def verdicts(report: Report) -> list[Verdict]:
@@ -33,27 +34,27 @@ def _energy(report: Report) -> Verdict:
     low, high = report.eclipse_fraction_range
     longest = report.eclipse_longest_s[1] / 60
     share = f"{low:.0%} to {high:.0%}" if round(low, 2) != round(high, 2) else f"{high:.0%}"
-    lost = {n: g for n, g in report.groups.items() if g.lost_to_energy > 1e-3}
+    charge = f"{report.battery_min_fraction:.0%}{_band(report, 'battery_min_fraction', _percent)}"
     parts = [
-        f"Satellites spend {share} of the time in shadow, up to {longest:.0f} min at a stretch.",
-        f"The emptiest battery falls to {report.battery_min_fraction:.0%}{_band(report, 'battery_min_fraction', _percent)}"
-        f" and {_energy_amount(report.unserved_wh)} is left unserved{_band(report, 'unserved_wh', _energy_amount)}.",
+        f"Satellites spend {share} of the time in shadow, up to {longest:.0f} min at a stretch."
+        if report.eclipse_fraction > 0
+        else "No satellite enters the Earth's shadow during this run.",
+        f"The emptiest battery falls to {charge} and {_unserved(report)}.",
     ]
-    if report.eclipse_fraction == 0:
-        parts[0] = "No satellite enters the Earth's shadow during this run."
-    for name, group in lost.items():
-        parts.append(
-            f"Class {name} loses {group.lost_to_energy:.0%} of its work for want of energy: {_array(group)}."
-        )
     for name, group in report.groups.items():
-        if name not in lost and group.array_needed_m2 is not None:
-            margin = group.array_m2 / group.array_needed_m2 - 1
-            parts.append(
-                f"Class {name} closes with {margin:.0%} of array to spare"
-                f" ({group.array_m2:.3g} m², {group.array_needed_m2:.3g} needed)."
-            )
-        elif name not in lost:
-            parts.append(f"Class {name} runs short of energy: {_array(group)}.")
+        array, battery = group.array_needed_m2, group.battery_needed_wh
+        if group.lost_to_energy > 1e-3:
+            parts.append(f"Class {name} loses {group.lost_to_energy:.0%} of its work for want of energy.")
+        if array is None:
+            parts.append(f"No array up to 3.5 times as large closes class {name}.")
+            continue
+        spare = f"{group.array_m2 / array - 1:+.0%} of array, {group.battery_wh / battery - 1:+.0%} of"
+        spare = spare + " battery" if battery > 0 else f"{group.array_m2 / array - 1:+.0%} of array"
+        parts.append(
+            f"To work through every night it takes {array:.3g} m² of array (it has"
+            f" {group.array_m2:.3g}) and {battery:,.0f} Wh of battery (it has"
+            f" {group.battery_wh:,.0f}): {spare} for class {name}."
+        )
     fails = report.eclipse_fraction > 0
     return Verdict(
         claim="unlimited energy",
@@ -62,11 +63,12 @@ def _energy(report: Report) -> Verdict:
     )
 
 
-def _array(group: Group) -> str:
-    battery = f"a battery of {group.battery_needed_wh:,.0f} Wh (it has {group.battery_wh:,.0f})"
-    if group.array_needed_m2 is None:
-        return f"no array closes it with this battery; it would take {battery} first"
-    return f"it would take {group.array_needed_m2:.3g} m² of array (it has {group.array_m2:.3g})"
+def _unserved(report: Report) -> str:
+    band = report.bands.get("unserved_wh", (0.0, 0.0))
+    if report.unserved_wh == 0 and band[1] == 0:
+        return "no load goes unserved"
+    amount = f"{_energy_amount(report.unserved_wh)}{_band(report, 'unserved_wh', _energy_amount)}"
+    return f"{amount} of load goes unserved"
 
 
 def _cooling(report: Report) -> Verdict:
@@ -132,9 +134,9 @@ def assumption(scenario: Scenario, profiles: Mapping[str, Profile]) -> str:
     for name, design in scenario.class_.items():
         profile = profiles.get(name)
         if profile is None:
-            parts.append(f"{name}: training, assumed")
+            parts.append(f"{name}, assumed")
         elif profile.origin != "measured":
-            parts.append(f"{name}: {design.payload.devices} x {profile.device}, {profile.origin}")
+            parts.append(f"{name}, {design.payload.devices} x {profile.device} ({profile.origin})")
     return "payload assumed: " + "; ".join(parts) if parts else ""
 
 

@@ -78,9 +78,7 @@ def test_a_wrong_sky_is_told_from_a_right_one(
         "emissivity of the radiator doubled": _skin(
             sat, radiator_emittance=2 * skin.radiator_emittance
         ),
-        "emissivity of the wings' back doubled": _skin(
-            sat, back_emittance=2 * skin.back_emittance
-        ),
+        "emissivity of the wings' back doubled": _skin(sat, back_emittance=2 * skin.back_emittance),
         "emissivity of the box doubled": _skin(sat, box_emittance=2 * skin.box_emittance),
         "wings on two axes": _skin(sat, two_axis=1 + 0 * skin.two_axis),
     }[mutate]

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twin.constellation import Limit
+from twin.constellation import Limit, table
 from twin.results import Run
 from twin.simulate import Clock, SimulationError, rollout, simulate
 
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+TEXT = np.dtypes.StringDType()
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,11 @@ def test_cutting_into_chunks_changes_no_bit(whole, engine, small_shell):
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, engine, small_shell, tmp_path):
     run = Run(tmp_path / "run")
     run.create("", {}, {})
-    static = {"name": np.array([f"S{k:02d}" for k in range(24)]), "node_name": np.array(["n"] * 6)}
-    run.allocate(6, 3, static, {}, {})
+    static = {
+        "name": np.array([f"S{k:02d}" for k in range(24)], TEXT),
+        "node_name": np.array(["n"] * 6, TEXT),
+    }
+    run.allocate(6, 3, static, {}, {}, list(table()))
 
     stopped_early = replace(engine.clock, records=3)
     engine.clock, clock = stopped_early, engine.clock
@@ -125,7 +128,9 @@ def test_not_a_number_is_caught_and_named(engine, small_shell, monkeypatch, wher
     constellation, state = small_shell
     spoiled = eqx.tree_at(where, constellation, where(constellation).at[..., 7].set(jnp.nan))
     monkeypatch.setattr(engine, "constellation", engine.put(spoiled, engine._in[0]))
-    with pytest.raises(SimulationError, match=r"not finite in 1 satellites \(first: \[7\]\)") as error:
+    with pytest.raises(
+        SimulationError, match=r"not finite in 1 satellites \(first: \[7\]\)"
+    ) as error:
         simulate(engine, state)
     assert named in str(error.value)
 
@@ -134,7 +139,10 @@ def test_not_a_number_is_caught_and_named(engine, small_shell, monkeypatch, wher
     ("change", "message"),
     [
         (lambda s: replace(s, battery_energy=s.battery_energy * 1.5), "battery energy left 0"),
-        (lambda s: replace(s, temperature=s.temperature.at[5, 3].set(1.0)), "radiator fell to 1.00"),
+        (
+            lambda s: replace(s, temperature=s.temperature.at[5, 3].set(1.0)),
+            "radiator fell to 1.00",
+        ),
         (
             lambda s: replace(s, battery_energy=s.battery_energy.at[2].set(jnp.nan)),
             r"battery energy is not finite in 1 satellites \(first: \[2\]\)",
@@ -177,9 +185,7 @@ def test_gradients_of_a_rollout_are_finite_and_right(live, small_shell):
         return end.battery_energy.sum(), end.battery_energy
 
     leaves = pick(constellation)
-    (_, energy), slopes = jax.jit(
-        jax.value_and_grad(total, has_aux=True), compiler_options=QUICK
-    )(leaves)
+    (_, energy), slopes = jax.jit(jax.value_and_grad(total, has_aux=True))(leaves)
     same = live(constellation, half)[0].battery_energy
     np.testing.assert_allclose(energy, same, rtol=1e-12)
     for name, slope in zip(names, slopes, strict=True):
@@ -188,7 +194,9 @@ def test_gradients_of_a_rollout_are_finite_and_right(live, small_shell):
     for k, name in enumerate(names):
         step = 1e-5
         up, down = (
-            live(eqx.tree_at(lambda c, k=k: pick(c)[k], constellation, leaves[k] * (1 + s)), half)[0]
+            live(eqx.tree_at(lambda c, k=k: pick(c)[k], constellation, leaves[k] * (1 + s)), half)[
+                0
+            ]
             for s in (step, -step)
         )
         rise = np.asarray(up.battery_energy - down.battery_energy)

@@ -86,7 +86,9 @@ def test_dark_and_empty_owes_all_and_works_nothing(small_shell, live):
     """No light, no charge: unserved power is the demand, and no token is made."""
     constellation, state = small_shell
     sat = constellation.satellites
-    dark = replace(sat, surroundings=replace(sat.surroundings, solar_constant=0 * sat.housekeeping_power))
+    dark = replace(
+        sat, surroundings=replace(sat.surroundings, solar_constant=0 * sat.housekeeping_power)
+    )
     night = replace(constellation, satellites=dark)
     empty = replace(state, battery_energy=sat.battery.floor)
     after, seen = live(night, empty)

@@ -286,7 +286,9 @@ def _meet(law: Law, cold: Each, a_watt: Each) -> Each:
     low, high = jax.lax.fori_loop(0, 50, halve, (cold, cold + a_watt * law(cold)[0]))
     x = jax.lax.stop_gradient(0.5 * (low + high))
     value, slope = law(x)
-    return x - (x - cold - a_watt * value) / (1 - a_watt * slope)  # Newton's, which has the gradient
+    return x - (x - cold - a_watt * value) / (
+        1 - a_watt * slope
+    )  # Newton's, which has the gradient
 
 
 def _key(i: int, j: int) -> tuple[int, int]:

@@ -6,9 +6,7 @@ import numpy as np
 
 from twin.spacecraft.payload import Payload, tokens
 
-PAYLOAD = Payload(
-    *(jnp.asarray(x) for x in (3.0, 15.0, 60.0, 40.0, 353.15, 368.15, 0.7, 0.05))
-)
+PAYLOAD = Payload(*(jnp.asarray(x) for x in (3.0, 15.0, 60.0, 40.0, 353.15, 368.15, 0.7, 0.05)))
 
 
 def test_throttle_falls_from_one_to_zero_and_its_slope_is_its_derivative():

@@ -19,7 +19,9 @@ def test_array_power_by_hand():
     warm = PANELS.power(jnp.asarray(1361.0), jnp.asarray(351.15))
     assert float(warm / at_reference) == pytest.approx(1 - 0.0023 * 50, rel=1e-12)
     assert float(PANELS.power(jnp.asarray(0.0), jnp.asarray(200.0))) == 0.0
-    assert float(PANELS.power(jnp.asarray(1361.0), jnp.asarray(900.0))) == 0.0, "never below nothing"
+    assert float(PANELS.power(jnp.asarray(1361.0), jnp.asarray(900.0))) == 0.0, (
+        "never below nothing"
+    )
 
 
 @cache
@@ -103,7 +105,9 @@ def test_shunt_acts_only_when_the_battery_cannot():
 def test_empty_battery_in_the_dark_serves_nothing_and_says_so():
     battery = Battery(*(jnp.asarray(x) for x in (2e6, 4e5, 0.97, 0.96, 300.0, 300.0)))
     dark, floor = jnp.asarray(0.0), battery.floor
-    promise = plan(battery, floor, dark, jnp.asarray(173.0), jnp.asarray(60.0), jnp.asarray(60.0), DT)
+    promise = plan(
+        battery, floor, dark, jnp.asarray(173.0), jnp.asarray(60.0), jnp.asarray(60.0), DT
+    )
     wish, share = jnp.asarray(60.0), promise.payload_share
     flows = settle(battery, promise, dark, share * wish, (1 - share) * wish)
 
