@@ -338,7 +338,8 @@ def progress(title: str) -> Iterator[Any]:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=errors, transient=True) as bar:
+    silent = not errors.is_terminal  # a log file wants no bar
+    with Progress(*columns, console=errors, transient=True, disable=silent) as bar:
         task = bar.add_task(f"{title}: compiling", total=None, rate="")
 
         def chunk(done: int, total: int) -> None:

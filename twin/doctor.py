@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any, NamedTuple
 
 PROBE = 90.0  # s for a picture: the first one without a graphics card takes up to 7
-STALE_DAYS = 0  # the time tables hold predictions for about a year; beyond their end UT1 is a guess
 
 
 class Finding(NamedTuple):
@@ -81,7 +80,7 @@ def _ephemeris() -> Finding:
     from twin.clock import EPHEMERIS_START, EPHEMERIS_STOP, ephemeris
 
     ephemeris()
-    return Finding(True, f"DE421, {EPHEMERIS_START} to {EPHEMERIS_STOP}")
+    return Finding(True, f"DE421, {EPHEMERIS_START.text()[:10]} to {EPHEMERIS_STOP.text()[:10]}")
 
 
 def _time_tables() -> Finding:
@@ -91,7 +90,7 @@ def _time_tables() -> Finding:
     end = Epoch.of(float(days[-1]))
     left = end.seconds_since(Epoch.now()) / 86_400
     found = f"UT1 to {end.text()[:10]} (skyfield-data {version('skyfield-data')})"
-    if left > STALE_DAYS:
+    if left > 0:
         return Finding(True, found)
     return Finding(False, found, "pip install --upgrade skyfield-data (later UT1 is extrapolated)")
 

@@ -105,7 +105,7 @@ def passes(
         if lasts < span:
             when = f"at {first.plus(lasts)}" if lasts else "before the window"
             warnings.append(f"{one.name} ({one.norad}) has decayed {when}: no passes from then on")
-        if lasts > SAMPLE:
+        if lasts > 0:
             until = first.plus(lasts)
             found += [
                 _shape(one, p) for p in passes_of(track, places, mask_deg, first, until, SAMPLE)

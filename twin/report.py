@@ -204,7 +204,7 @@ def _with_batteries(scenario: Scenario, needed: dict[str, float], value: Value) 
     def look(name: str) -> np.ndarray:
         for label, wh in needed.items():
             if name == f"class.{label}.battery_wh":
-                return np.maximum(value(name), wh)
+                return np.asarray(np.maximum(value(name), wh))
         return value(name)
 
     return look

@@ -32,7 +32,9 @@ class Number(Section):
     """A number and where it comes from."""
 
     value: float
-    range: tuple[float, float] | None = Field(None, description="5–95 % of what it may be")
+    range: tuple[float, float] | None = Field(
+        default=None, description="lowest and highest that it may be; drawn uniformly between"
+    )
     origin: Origin | None = None
     source: str | None = None
 
@@ -78,29 +80,34 @@ NotNegative = number(0)
 def assumed(value: float, low: float, high: float, about: str, source: str = "") -> Any:
     """Field default: an assumed number with its range."""
     what = Number(value=value, range=(low, high), origin="assumed", source=source or None)
-    return Field(what, description=about)
+    return Field(default=what, description=about)
 
 
-def known(value: float, about: str, source: str = "") -> Any:
-    """Field default: a published or derived number without a range."""
-    return Field(Number(value=value, origin="published", source=source or None), description=about)
+def known(value: float, about: str, source: str) -> Any:
+    """Field default: a published number without a range."""
+    what = Number(value=value, origin="published", source=source)
+    return Field(default=what, description=about)
+
+
+def chosen(value: float, about: str) -> Any:
+    """Field default: a number that the user decides, so that it has neither range nor origin."""
+    return Field(default=Number(value=value), description=about)
 
 
 class Run(Section):
     """When, how long, how finely."""
 
     start: datetime = Field(description="UTC, such as 2025-10-04T00:00:00Z")
-    duration_h: float = Field(24.0, gt=0, le=24 * 366, description="length of the run")
-    step_s: float = Field(10.0, gt=0, le=3600, description="the step of life: battery, heat, work")
-    record_s: float = Field(
-        60.0, gt=0, le=86_400, description="what is written; a multiple of step_s"
+    duration_h: float = Field(default=24.0, gt=0, le=24 * 366, description="length of the run")
+    step_s: float = Field(
+        default=10.0, gt=0, le=3600, description="the step of life: battery, heat, work"
     )
-    seed: int = Field(7, ge=0, description="root of all random draws")
+    record_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="what is written; a multiple of step_s"
+    )
+    seed: int = Field(default=7, ge=0, description="root of all random draws")
     samples: int = Field(
-        128,
-        ge=0,
-        le=4096,
-        description="samples of the ranges for error bars; 0: none, else 64 or more",
+        default=128, ge=0, le=4096, description="samples for error bars; 0: none, else 64 or more"
     )
 
     @model_validator(mode="after")
@@ -143,7 +150,7 @@ class Environment(Section):
         237.0, 215.0, 250.0, "infrared leaving the Earth", "NASA TM-2001-211221; CERES EBAF 240"
     )
     shadow: Literal["ellipsoid", "sphere"] = Field(
-        "ellipsoid", description="shape of the Earth that casts the shadow"
+        default="ellipsoid", description="shape of the Earth that casts the shadow"
     )
 
 
@@ -151,7 +158,7 @@ class Orbit(Section):
     """How orbits move."""
 
     propagator: Literal["sgp4", "secular"] | None = Field(
-        None, description="default: sgp4 if every shell is a catalogue, else secular"
+        default=None, description="default: sgp4 if every shell is a catalogue, else secular"
     )
 
 
@@ -160,21 +167,23 @@ class InferencePayload(Section):
 
     kind: Literal["inference"] = "inference"
     profile: str = Field(
-        "agx-orin-industrial/qwen3-8b-int4",
+        default="agx-orin-industrial/qwen3-8b-int4",
         description="a profile in assets/profiles, or a path to one",
     )
-    devices: int = Field(1, ge=1, le=100_000, description="equal devices a satellite")
+    devices: int = Field(default=1, ge=1, le=100_000, description="equal devices a satellite")
     batch: float | None = Field(
-        None, gt=0, description="sequences at once; default: the profile's best"
+        default=None, gt=0, description="sequences at once; default: the profile's best"
     )
-    power_cap_w: float | None = Field(None, gt=0, description="cap of one device; default: none")
+    power_cap_w: float | None = Field(
+        default=None, gt=0, description="cap of one device; default: none"
+    )
 
 
 class TrainingPayload(Section):
     """Computers that train: they draw power and make heat; their tokens are not counted yet."""
 
     kind: Literal["training"] = "training"
-    devices: int = Field(1, ge=1, le=100_000, description="equal devices a satellite")
+    devices: int = Field(default=1, ge=1, le=100_000, description="equal devices a satellite")
     compute_w: Positive = assumed(20_000.0, 10_000.0, 40_000.0, "draw of one device at full work")
     idle_share: Share = assumed(0.15, 0.10, 0.25, "draw at rest, as a share of compute_w")
     throttle_start_k: number(250, 450) = assumed(353.15, 343.15, 358.15, "chip begins to slow down")
@@ -199,17 +208,21 @@ class Body(Section):
     chip_cold_plate_w_k: NotNegative = assumed(5.0, 2.0, 10.0, "one device to the cold plate")
     cold_plate_radiator_w_k: NotNegative = assumed(20.0, 10.0, 40.0, "heat pipes")
     radiator_m2: Positive = assumed(0.8, 0.6, 1.0, "one side")
-    radiator_sides: Literal[1, 2] = Field(1, description="2: the opposite face radiates too")
+    radiator_sides: Literal[1, 2] = Field(
+        default=1, description="2: the opposite face radiates too"
+    )
     radiator_faces: Literal["cold", "zenith", "nadir", "wake", "sunward"] = Field(
-        "cold",
-        description="where its normal points: across the orbit away from the Sun (cold) or towards it"
-        " (sunward), up, down, or backwards",
+        default="cold",
+        description="where its normal points: across the orbit away from the Sun (cold) or towards"
+        " it (sunward), up, down, or backwards",
     )
     radiator_absorptance: Share = assumed(
         0.20, 0.16, 0.25, "white paint, BOL to EOL", "Gilmore 2002"
     )
     radiator_emittance: Share = assumed(0.88, 0.85, 0.92, "white paint", "Gilmore 2002")
-    array_front_absorptance: Share = known(0.92, "cells; what becomes electricity is subtracted")
+    array_front_absorptance: Share = assumed(
+        0.92, 0.88, 0.93, "cells; what becomes electricity is subtracted", "triple-junction sheets"
+    )
     array_front_emittance: Share = assumed(0.85, 0.80, 0.88, "cover glass")
     array_back_absorptance: Share = assumed(0.30, 0.20, 0.50, "painted back")
     array_back_emittance: Share = assumed(0.87, 0.85, 0.90, "painted back")
@@ -228,34 +241,34 @@ class Design(Section):
         0.30, 0.285, 0.307, "cells, new, 28 °C", "triple-junction sheets"
     )
     array_losses: Share = assumed(0.83, 0.77, 0.87, "packing 0.90, wiring 0.97, tracker 0.95")
-    array_age_years: number(0, 30) = Field(Number(value=1.0), description="chosen age of the cells")
+    array_age_years: number(0, 30) = chosen(1.0, "age of the cells")
     array_ageing_per_year: number(0, 0.2) = assumed(
         0.01, 0.005, 0.0275, "loss of power a year", "Space Mission Analysis and Design"
     )
     array_temperature_coefficient_per_k: number(-0.01, 0) = assumed(
         -0.0023, -0.0028, -0.0020, "of power, relative", "triple-junction data sheets"
     )
-    array_axes: Literal[1, 2] = Field(1, description="axes about which the wings follow the Sun")
+    array_axes: Literal[1, 2] = Field(
+        default=1, description="axes about which the wings follow the Sun"
+    )
     battery_wh: Positive = assumed(600.0, 500.0, 700.0, "capacity at the chosen age")
     battery_charge_efficiency: number(0.5, 1) = assumed(0.975, 0.96, 0.985, "energy, one way")
     battery_discharge_efficiency: number(0.5, 1) = assumed(0.975, 0.96, 0.985, "energy, one way")
     battery_depth: number(0, 1, above=True) = assumed(
         0.30, 0.20, 0.40, "depth of discharge at which the payload is off", "ECSS practice"
     )
-    battery_ration_band: number(0.001, 0.5) = Field(
-        Number(value=0.05), description="share of charge above that depth over which work is cut"
+    battery_ration_band: number(0.001, 0.5) = assumed(
+        0.05, 0.02, 0.10, "share of charge above that depth over which work is cut"
     )
-    battery_floor: number(0, 0.9) = Field(
-        Number(value=0.20), description="share of charge below which nothing is drawn"
+    battery_floor: number(0, 0.9) = assumed(
+        0.20, 0.10, 0.25, "share of charge below which nothing is drawn"
     )
-    battery_c_rate_per_h: Positive = Field(
-        Number(value=0.5), description="largest charge or discharge power, over capacity"
+    battery_c_rate_per_h: Positive = assumed(
+        1.0, 0.5, 2.0, "largest charge or discharge power over capacity"
     )
-    battery_start: Share = Field(Number(value=1.0), description="state of charge at the start")
+    battery_start: Share = chosen(1.0, "state of charge at the start")
     housekeeping_w: NotNegative = assumed(173.0, 120.0, 260.0, "all but the payload, mean")
-    temperature_start_k: number(100, 450) = Field(
-        Number(value=290.0), description="all nodes at the start"
-    )
+    temperature_start_k: number(100, 450) = chosen(290.0, "all nodes at the start")
     body: Body = Field(default_factory=Body)
     payload: Annotated[InferencePayload | TrainingPayload, Field(discriminator="kind")] = Field(
         default_factory=InferencePayload
@@ -279,16 +292,19 @@ class Design(Section):
         return self
 
 
+OfClass = Annotated[
+    str | None, Field(alias="class", description="a class of this file; default: the first")
+]
+
+
 class CatalogShell(Section):
     """Satellites of a published element file."""
 
     kind: Literal["catalog"] = "catalog"
-    class_: str | None = Field(
-        None, alias="class", description="a class of this file; default: the first"
-    )
+    class_: OfClass = None
     elements: str = Field(description="a name in assets/elements, or a path (OMM CSV or JSON, TLE)")
     norad: tuple[int, ...] | None = Field(
-        None, description="only these catalogue numbers; default: all"
+        default=None, description="only these catalogue numbers; default: all"
     )
 
 
@@ -296,30 +312,36 @@ class WalkerShell(Section):
     """A Walker delta shell, named i: t/p/f."""
 
     kind: Literal["walker"] = "walker"
-    class_: str | None = Field(
-        None, alias="class", description="a class of this file; default: the first"
+    class_: OfClass = None
+    satellites: int = Field(default=24, ge=0, le=1_000_000, description="in the whole shell")
+    planes: int | None = Field(
+        default=None, ge=1, description="default: about the root of the satellites"
     )
-    satellites: int = Field(24, ge=0, le=1_000_000, description="in the whole shell")
-    planes: int | None = Field(None, ge=1, description="default: about the root of the satellites")
-    phasing: int = Field(1, ge=0, description="Walker's f")
-    altitude_km: float = Field(550.0, ge=150, le=2000, description="mean, above 6378.137 km")
-    inclination_deg: float = Field(53.0, ge=0, le=180)
-    raan_deg: float = Field(0.0, ge=-360, le=360, description="node of the first plane")
+    phasing: int = Field(default=1, ge=0, description="Walker's f")
+    altitude_km: float = Field(
+        default=550.0, ge=150, le=2000, description="mean, above 6378.137 km"
+    )
+    inclination_deg: float = Field(default=53.0, ge=0, le=180)
+    raan_deg: float = Field(default=0.0, ge=-360, le=360, description="node of the first plane")
 
 
 class SunSynchronousShell(Section):
     """Sun-synchronous planes: the inclination follows from the altitude."""
 
     kind: Literal["sso"] = "sso"
-    class_: str | None = Field(
-        None, alias="class", description="a class of this file; default: the first"
+    class_: OfClass = None
+    satellites: int = Field(default=24, ge=0, le=1_000_000, description="in the whole shell")
+    planes: int = Field(default=1, ge=1)
+    phasing: int = Field(default=1, ge=0, description="Walker's f")
+    altitude_km: float = Field(
+        default=650.0, ge=150, le=2000, description="mean, above 6378.137 km"
     )
-    satellites: int = Field(24, ge=0, le=1_000_000, description="in the whole shell")
-    planes: int = Field(1, ge=1)
-    phasing: int = Field(1, ge=0, description="Walker's f")
-    altitude_km: float = Field(650.0, ge=150, le=2000, description="mean, above 6378.137 km")
-    ltan_h: float = Field(18.0, ge=0, le=24, description="mean local time of the ascending node")
-    ltan_spread_h: float = Field(0.0, ge=0, le=24, description="from the first plane to the last")
+    ltan_h: float = Field(
+        default=18.0, ge=0, le=24, description="mean local time of the ascending node"
+    )
+    ltan_spread_h: float = Field(
+        default=0.0, ge=0, le=24, description="from the first plane to the last"
+    )
 
 
 Shell = Annotated[CatalogShell | WalkerShell | SunSynchronousShell, Field(discriminator="kind")]
@@ -331,14 +353,14 @@ class Station(Section):
     name: str
     latitude_deg: float = Field(ge=-90, le=90)
     longitude_deg: float = Field(ge=-180, le=360)
-    altitude_m: float = Field(0.0, ge=-500, le=9000)
-    mask_deg: float = Field(5.0, ge=0, lt=90, description="lowest useful elevation")
+    altitude_m: float = Field(default=0.0, ge=-500, le=9000)
+    mask_deg: float = Field(default=5.0, ge=0, lt=90, description="lowest useful elevation")
 
 
 class Scenario(Section):
     """A whole scenario file."""
 
-    title: str = Field("A constellation", max_length=120)
+    title: str = Field(default="A constellation", max_length=120)
     run: Run
     environment: Environment = Field(default_factory=Environment)
     orbit: Orbit = Field(default_factory=Orbit)
@@ -363,6 +385,10 @@ class Scenario(Section):
                 hint = nearest(shell.class_, self.class_)
                 known = ", ".join(self.class_)
                 raise ValueError(f"shell[{i}].class: {shell.class_!r} is none of: {known}. {hint}")
+        used = {shell.class_ or next(iter(self.class_)) for shell in self.shell}
+        if idle := [name for name in self.class_ if name not in used]:
+            hint = nearest(idle[0], sorted(used)) or f'a shell may say: class = "{idle[0]}"'
+            raise ValueError(f"class.{idle[0]}: no shell uses it; {hint}")
         analytic = [i for i, s in enumerate(self.shell) if not isinstance(s, CatalogShell)]
         if self.orbit.propagator == "sgp4" and analytic:
             raise ValueError(

@@ -59,7 +59,7 @@ def step(constellation: Constellation, state: State, sky: Sky, dt: Scalar) -> tu
     temperature_after, heat, stages = body.after(
         temperature, by_node(absorbed), by_node(waste), draw, dt
     )
-    owed = stages.work(lambda t: tuple((1 - fed) * x for x in wish(t)))
+    owed = stages.work(lambda t: ((1 - fed) * wish(t)[0], (1 - fed) * wish(t)[1]))
     bus = settle(battery, promise, available, heat.payload, owed)
     energy_after = battery.after(energy, bus.charge, bus.discharge, dt)
 

@@ -2,10 +2,10 @@
 
 Written from the formulas, without a line of the twin: a circular orbit drifting under J2 (Vallado,
 Fundamentals of Astrodynamics, 2013, 9.6.2), the Sun of Meeus (Astronomical Algorithms, 1998,
-chapter 25: the geometric Sun within 0.01°), the conical shadow of a spherical Earth (Montenbruck & Gill, Satellite Orbits, 2000, 3.4.2), and view
-factors by summing the visible cone of the Earth direction by direction. The assumptions are the
-twin's: albedo of the sub-satellite point, even infrared, faces that do not shade each other.
-NumPy 2; 2026-11-22.
+chapter 25: the geometric Sun within 0.01°), the conical shadow of a spherical Earth (Montenbruck &
+Gill, Satellite Orbits, 2000, 3.4.2), and view factors by summing the visible cone of the Earth
+direction by direction. The assumptions are the twin's: albedo of the sub-satellite point, even
+infrared, faces that do not shade each other. NumPy 2; 2026-11-22.
 """
 
 import math
@@ -95,7 +95,7 @@ def _rates(place):
 
 
 def _orbit(place, times):
-    """Positions, and the normals of position and velocity (the drifting node tilts them by 0.05°)."""
+    """Positions, and normals to position and velocity (the drifting node tilts them by 0.05°)."""
     ahead = _position(place, times + 0.5) - _position(place, times - 0.5)
     r = _position(place, times)
     across = np.cross(r, ahead)
@@ -146,7 +146,7 @@ def _visible_sun(r, sun_position):
 
 
 def _view_table(radius):
-    """View factor of a plate against the cosine of its tilt from the nadir, by summing directions."""
+    """View factor of a plate against the cosine of its tilt from nadir, by summing directions."""
     edge = math.asin(EARTH / radius)
     theta = (np.arange(240) + 0.5) / 240 * edge
     phi = (np.arange(360) + 0.5) / 360 * math.pi

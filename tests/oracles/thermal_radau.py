@@ -2,7 +2,8 @@
 
 Written from the scenario's keys in plain NumPy, without a line of the twin. The array's electricity
 follows its temperature moment by moment, the battery's losses warm it at once, the payload draws a
-constant power (no throttle). The sky is handed in as smooth functions of time. SciPy 1.16; 2026-11-22.
+constant power (no throttle). The sky is handed in as smooth functions of time. SciPy 1;
+2026-11-22.
 """
 
 import numpy as np

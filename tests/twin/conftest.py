@@ -60,7 +60,7 @@ def shell_scenario(equinox_noon):
 
 @pytest.fixture(scope="session")
 def small_shell(shell_scenario):
-    """24 satellites in two classes, 12 small ones at 53° and 12 large ones at 98°: all see shadow."""
+    """12 small satellites at 53° and 12 large ones at 98°, of which four see no night."""
     from twin.build import build, fleet
 
     return build(shell_scenario, fleet(shell_scenario))

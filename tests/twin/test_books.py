@@ -12,7 +12,7 @@ from twin.books import TOLERANCE
 from twin.constellation import ARRAY, BUS, LINKS, NODES, RADIATOR, Sky
 from twin.spacecraft.payload import TokenFlows
 from twin.spacecraft.power import Battery, BusFlows
-from twin.spacecraft.thermal import HeatFlows, Network
+from twin.spacecraft.thermal import Network
 
 WRONG = 1e-4
 SILENT = {  # nothing flows there in any satellite: no face, no source
@@ -64,7 +64,7 @@ def crafted(small_shell):
 
 @pytest.fixture(scope="module")
 def residuals(small_shell):
-    """Residuals (wrong flow, book, satellite) of one step from the crafted moments, the first unhurt."""
+    """Residuals (wrong flow, book, satellite) of a step from crafted moments, the first unhurt."""
     constellation, state, sky = crafted(small_shell)
     names = entries()
     after, settle, tokens = Network.after, step.settle, step.tokens

@@ -1,4 +1,4 @@
-"""What the sky sends, against an orbit integral in plain NumPy that shares no line with the twin."""
+"""What the sky sends, against an orbit integral that shares no line with the twin."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ PARTS = ("energy", "array", "box", "radiator")
 
 @pytest.fixture(scope="module")
 def sky():
-    """Sky of the first 588 steps of 10 s, for any constellation like the small shell: (time, sat)."""
+    """Sky of the first 588 steps of 10 s, for any fleet like the small shell: (time, sat)."""
     times = jnp.arange(STEPS + 1.0) * STEP
     return jax.jit(lambda constellation: forcing(constellation, times).sky)
 

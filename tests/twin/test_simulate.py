@@ -13,7 +13,6 @@ from twin.constellation import Limit, table
 from twin.results import Run
 from twin.simulate import Clock, SimulationError, rollout, simulate
 
-
 TEXT = np.dtypes.StringDType()
 
 

@@ -16,7 +16,7 @@ RECORDS = 96  # of a minute: one orbit
 
 
 def slow_charging(small_shell):
-    """The shell with room in its batteries for a whole orbit, so that nothing is rationed or full."""
+    """The shell with room in its batteries for an orbit, so that nothing is rationed or full."""
     constellation, state = small_shell
     battery, payload = constellation.satellites.battery, constellation.satellites.payload
     limit = jnp.where(jnp.arange(24) < 12, 150.0, 6000.0)
@@ -29,7 +29,7 @@ def slow_charging(small_shell):
 
 
 def radau(shell_scenario, start, fleet, satellite, times, temperature):
-    """Nothing of the twin but two numbers of the payload's profile and the charging limit chosen."""
+    """Nothing of the twin but the payload's draw and the charging limit chosen."""
     shell = shell_scenario.shell[satellite // 12]
     design, place = shell_scenario.class_[shell.class_], walker_place(shell, satellite % 12)
     grid = np.arange(0, times[-1] + 1.0, 0.5)
@@ -51,7 +51,7 @@ def test_temperatures_match_radau_over_an_orbit_with_eclipse(
     charge = np.asarray(seen.battery_energy) / np.asarray(fleet.satellites.battery.capacity)
     times = np.arange(RECORDS + 1) * 60.0
     for k in (SMALL, LARGE):
-        assert 0.11 < charge[:, k].min() and charge[:, k].max() < 0.99
+        assert charge[:, k].min() > 0.11 and charge[:, k].max() < 0.99
         assert (np.asarray(seen.throttle)[:, k] == 1).all()
         lit = np.asarray(seen.sunlit)[:, k]
         assert lit.min() == 0 and lit.max() == 1
@@ -101,7 +101,7 @@ def test_dark_and_empty_owes_all_and_works_nothing(small_shell, live):
 
 
 def test_ledger_adds_up(small_shell, orbit):
-    """What was written down each minute adds up to the totals, and the battery holds the difference."""
+    """What each minute recorded adds up to the totals, and the battery holds the rest."""
     constellation, state = small_shell
     after, seen = orbit(constellation, state, RECORDS)
     ledger, battery = after.ledger, constellation.satellites.battery

@@ -40,8 +40,8 @@ class HeatFlows(eqx.Module):
 class Stages(eqx.Module):
     """The weights by which a step used any function g of temperature: ½g₁ + ½g₂ + ∇g · drift.
 
-    The payload has weights of its own: a harsh step takes emission along its tangent, but the payload
-    as it is at the end.
+    The payload has weights of its own: a harsh step takes emission along its tangent, but the
+    payload as it is at the end.
     """
 
     start: Float[Array, "node *sat"]
@@ -201,7 +201,7 @@ class Network(eqx.Module):
     def _harsh(
         self, stages: Stages, after: Float[Array, "node *sat"], payload: Law
     ) -> Bool[Array, "*sat"]:
-        """Where the two stages are not to be trusted: too far, too cold, or a payload out of bounds."""
+        """Where the two stages are not to be trusted: too far, too cold, payload out of bounds."""
         least = HARSH * stages.start
         far = (jnp.abs(stages.middle - stages.start) > least) | (
             jnp.abs(after - stages.start) > least

@@ -1,0 +1,162 @@
+"""Runs on disk: cut short anywhere, they go on and end with the very same numbers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+SATELLITES, CHUNK = 3, 4  # records a chunk: 6 chunks
+TINY = f"""
+title = "Tiny"
+[run]
+start = 2025-10-04T00:00:00Z
+duration_h = 2
+step_s = 60
+record_s = 300
+samples = 0
+[class.small]
+[[shell]]
+satellites = {SATELLITES}
+planes = 1
+"""
+# The command, with small chunks and a disk slow enough to be interrupted in the middle.
+SLOW = f"""
+import sys, time
+import twin.simulate
+twin.simulate.CHUNK_BYTES = {CHUNK * SATELLITES} * twin.simulate.RECORD_BYTES
+append = twin.simulate.Writer.append
+def slowly(self, *arguments):
+    time.sleep(PAUSE / 2)
+    append(self, *arguments)
+    time.sleep(PAUSE / 2)
+twin.simulate.Writer.append = slowly
+from twin.cli import main
+main()
+"""
+START_UP = 240.0  # s that a busy machine may need to begin
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scenario") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def twin(*arguments, pause=0.0):
+    """The command in a process of its own."""
+    code = SLOW.replace("PAUSE", str(pause))
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def finish(child):
+    out, err = child.communicate(timeout=START_UP)
+    return child.returncode, out, err
+
+
+def wait_for(path, child):
+    end = time.monotonic() + START_UP
+    while not path.exists():
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def variables(folder):
+    with xr.open_zarr(Path(folder) / "run.zarr", consolidated=False, decode_times=False) as data:
+        return {name: data[name].to_numpy() for name in data.variables}
+
+
+def assert_identical(folder, other):
+    one, two = variables(folder), variables(other)
+    assert one.keys() == two.keys() and len(one) > 15
+    for name in one:
+        assert one[name].dtype == two[name].dtype
+        assert one[name].tobytes() == two[name].tobytes() or list(one[name]) == list(two[name])
+
+
+@pytest.fixture(scope="module")
+def whole(scenario, tmp_path_factory):
+    """The same run, never interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    code, _, err = finish(twin("run", scenario, "-o", folder))
+    assert code == 0, err
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 0.13, 0.31, 0.52])
+def test_killed_at_any_moment_a_run_goes_on_to_the_same_bits(scenario, whole, tmp_path, after):
+    """`after` the store exists: before the first checkpoint, between two, within a write."""
+    child = twin("run", scenario, "-o", tmp_path / "run", pause=0.1)
+    wait_for(tmp_path / "run" / "run.zarr" / "alive", child)
+    time.sleep(after)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert not (tmp_path / "run" / "report.json").exists()
+    code, _, err = finish(twin("resume", tmp_path / "run"))
+    assert code == 0, err
+    assert_identical(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_what_is_saved_and_resume_finishes(scenario, whole, tmp_path):
+    run = tmp_path / "run"
+    child = twin("run", scenario, "-o", run, pause=0.3)
+    wait_for(run / "checkpoint.npz", child)
+    os.kill(child.pid, signal.SIGINT)
+    code, out, err = finish(child)
+    assert code == 130 and not out and "Traceback" not in err
+    assert f"records are saved in {run}; go on with: twin resume {run}" in err
+    with np.load(run / "checkpoint.npz") as saved:
+        records = int(saved["records"])
+    assert f"{records} records" in err and 0 < records < 24 and records % CHUNK == 0
+    code, _, err = finish(twin("resume", run))
+    assert code == 0, err
+    assert_identical(run, whole)
+
+
+def test_a_torn_last_chunk_is_written_anew(scenario, tmp_path, monkeypatch):
+    """A kill within a write leaves half a file behind, also in a last chunk that is not full."""
+    import twin.simulate
+    from twin import flight
+    from twin.load import load
+    from twin.results import Writer
+
+    monkeypatch.setattr(
+        twin.simulate, "CHUNK_BYTES", 7 * SATELLITES * twin.simulate.RECORD_BYTES
+    )  # 24 records: 7 + 7 + 7 + 3 (or evenly, if the clock finds a divisor)
+    loaded = load(str(scenario), ["run.duration_h=1.9166666666666667"])  # 23 records, a prime
+    good, _ = flight.fly(loaded, tmp_path / "good")
+    append = Writer.append
+
+    def torn(self, first, *rest):
+        if first + 7 > 23:
+            for part in (self.folder / "run.zarr").glob("*/c/3*"):
+                part.unlink()
+            raise OSError(28, "No space left on device")
+        append(self, first, *rest)
+
+    monkeypatch.setattr(Writer, "append", torn)
+    with pytest.raises(OSError, match="No space"):
+        flight.fly(loaded, tmp_path / "run")
+    for array in (tmp_path / "run" / "run.zarr").iterdir():
+        if array.is_dir() and (array / "c").is_dir() and (array / "c" / "2").exists():
+            place = array / "c" / "3"
+            if (array / "c" / "2").is_dir():
+                (place / "0").mkdir(parents=True)
+                place = place / "0" / "0" if (array / "c" / "2" / "0").is_dir() else place / "0"
+            place.write_bytes(b"\x02\x01")
+    monkeypatch.setattr(Writer, "append", append)
+    flight.resume(tmp_path / "run")
+    assert_identical(tmp_path / "run", good.folder)
+    assert Path(tmp_path / "run" / "report.json").is_file()
