@@ -27,6 +27,30 @@ class Residuals(eqx.Module):
     heat_truncation: Float[Array, "*sat"]  # radiation as booked against finely integrated
 
 
+def audit(
+    body: Network,
+    before: tuple[Each, Float[Array, "node *sat"]],
+    after: tuple[Each, Float[Array, "node *sat"]],
+    flows: tuple[BusFlows, HeatFlows, TokenFlows],
+    demand: Each,
+    waiting: Each,
+    dt: Scalar,
+) -> Residuals:
+    """All books of one step. `before` and `after` are battery energy and temperatures.
+
+    `demand` is what the loads asked for, `waiting` are the losses of the step before.
+    """
+    (energy, temperature), (energy_after, temperature_after) = before, after
+    bus, heat, done = flows
+    power = energy_residual(bus, energy, energy_after, demand, dt)
+    return Residuals(
+        energy=jnp.maximum(power, crossing_residual(heat, bus, waiting)),
+        heat=heat_residual(body, heat, temperature, temperature_after, dt),
+        tokens=tokens_residual(done),
+        heat_truncation=truncation(body, heat, temperature, temperature_after),
+    )
+
+
 def energy_residual(
     flows: BusFlows, energy: Each, energy_after: Each, demand: Each, dt: Scalar
 ) -> Each:

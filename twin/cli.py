@@ -1,15 +1,13 @@
 """The one command, `twin`. Commands of `viz` and `serving` join by entry point.
 
-Every command takes ``--json`` (one object on standard output, all else on standard error) and exits
-with 0, 1 (the run failed), 2 (bad input, one line per problem) or 130 (Ctrl-C). No tracebacks unless
-``--debug``. Heavy imports happen inside the commands, so that `twin check` answers at once.
+Every command takes ``--json`` (one object on standard output, all else on standard error) and
+exits with 0, 1 (the run failed), 2 (bad input, one line per problem) or 130 (Ctrl-C). No tracebacks
+unless ``--debug``. Heavy imports happen inside the commands, so that `twin check` answers at once.
 """
 
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +31,9 @@ ScenarioArgument = Annotated[
 ]
 Setting = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override, such as class.small.battery_wh=800."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override, such as class.small.battery_wh=800."
+    ),
 ]
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -63,7 +63,9 @@ def run(
         typer.Option("-o", "--output", metavar="RUN", help="Default: runs/<name>-<UTC>."),
     ] = None,
     setting: Setting = None,
-    duration_h: Annotated[float | None, typer.Option(metavar="H", help="Length of the run.")] = None,
+    duration_h: Annotated[
+        float | None, typer.Option(metavar="H", help="Length of the run.")
+    ] = None,
     step_s: Annotated[float | None, typer.Option(metavar="S", help="Step of life.")] = None,
     record_s: Annotated[float | None, typer.Option(metavar="S", help="What is written.")] = None,
     record: Annotated[
@@ -80,9 +82,10 @@ def run(
     overrides += [f"run.{key}={value}" for key, value in named.items() if value is not None]
     loaded = load(scenario, overrides)
     from twin.flight import fly
+    from twin.progress import progress
 
     wanted = record.split(",") if record else None
-    with progress(loaded.scenario.title) as watch:
+    with progress(loaded.scenario.title, errors) as watch:
         where, report = fly(loaded, output, watch, wanted)
     finished(where.folder, report, json_)
 
@@ -91,8 +94,9 @@ def run(
 def resume(run: RunArgument, json_: Json = False) -> None:
     """Go on from the last whole chunk of a run that was stopped."""
     from twin.flight import resume as go_on
+    from twin.progress import progress
 
-    with progress(str(run)) as watch:
+    with progress(str(run), errors) as watch:
         where, report = go_on(run, watch)
     finished(where.folder, report, json_)
 
@@ -143,7 +147,9 @@ def export(
     from twin.export import write_csv, write_parquet
 
     if (csv is None) == (parquet is None):
-        raise InputError([Problem("twin export", "needs one target", "--csv FILE or --parquet FILE")])
+        raise InputError(
+            [Problem("twin export", "needs one target", "--csv FILE or --parquet FILE")]
+        )
     rows = write_csv(run, csv) if csv else write_parquet(run, parquet)  # type: ignore[arg-type]
     target = str(csv or parquet)
     as_json({"file": target, "rows": rows}) if json_ else out(f"{rows:,} rows in {target}")
@@ -205,7 +211,8 @@ def check(
     else:
         out(
             f"{loaded.path} is valid: {s.title}; {_count(len(s.shell), 'shell')}, class"
-            f" {', '.join(s.class_)}, {s.run.duration_h:g} h from {s.run.start_utc:%Y-%m-%dT%H:%M:%SZ}"
+            f" {', '.join(s.class_)}, {s.run.duration_h:g} h from"
+            f" {s.run.start_utc:%Y-%m-%dT%H:%M:%SZ}"
         )
 
 
@@ -319,42 +326,8 @@ def _keys(rows: list[dict[str, str]]) -> None:
     wide.print(table)
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Any]:
-    """A bar with rate and time left, on standard error; stages of the report follow it."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )  # fmt: skip
-
-    from twin.flight import Watch
-
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    silent = not errors.is_terminal  # a log file wants no bar
-    with Progress(*columns, console=errors, transient=True, disable=silent) as bar:
-        task = bar.add_task(f"{title}: compiling", total=None, rate="")
-
-        def chunk(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            rate = f"{speed:,.0f} records/s" if speed else ""
-            bar.update(task, description=title, completed=done, total=total, rate=rate)
-
-        def stage(index: int, name: str) -> None:
-            bar.update(task, description=f"report: {name}", completed=index, total=4, rate="")
-
-        yield Watch(chunk, stage)
-
-
 def plugins() -> None:
-    """Let `viz` and `serving` add their commands; one that cannot be loaded is said so by doctor."""
+    """Let `viz` and `serving` add their commands; doctor names one that cannot be loaded."""
     for point in entry_points(group="twin.commands"):
         try:
             register = point.load()

@@ -54,10 +54,10 @@ class Surroundings(eqx.Module):
 class Skin(eqx.Module):
     """The faces that meet sunlight, albedo and Earth infrared: two wings, a radiator, a box.
 
-    The wings' front follows the Sun about the orbit normal, or about both axes if `two_axis` is 1. The
-    radiator's normal is fixed in the orbit's own directions (up, along, and across towards the Sun's
-    side: the satellite turns about the vertical when the Sun changes sides); `radiator_sides` of 2
-    adds the opposite face. The box keeps one face down, and its optics are those of its blanket.
+    The wings' front follows the Sun about the orbit normal, or about both axes if `two_axis` is 1.
+    The radiator's normal is fixed in the orbit's own directions (up, along, and across towards the
+    Sun's side: the satellite turns about the vertical when the Sun changes sides); `radiator_sides`
+    of 2 adds the opposite face. The box keeps one face down, and its optics are its blanket's.
     """
 
     array_area: Float[Array, "*sat"]
@@ -158,7 +158,7 @@ def by_node(heat: dict[int, Each]) -> Float[Array, "node *sat"]:
 
 
 def recorded(units: str, long_name: str, *, mean: bool = False, dtype: str = "float32") -> Any:
-    """A field of `Telemetry` that is written: its units, its label, mean over the record or its end."""
+    """A field of `Telemetry` that is written: units, label, mean over the record or its end."""
     metadata = {"units": units, "long_name": long_name, "mean": mean, "dtype": dtype}
     return eqx.field(metadata=metadata)
 

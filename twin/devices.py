@@ -22,7 +22,7 @@ def prepare() -> None:
     use_64_bit()
     with contextlib.suppress(RuntimeError):  # raised where JAX already runs
         jax.config.update("jax_num_cpu_devices", cores())
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 

@@ -1,4 +1,4 @@
-"""What this machine has, and what to do about what is missing: `twin doctor`. Nothing here raises."""
+"""What this machine has, and what to do about what is missing: `twin doctor`."""
 
 import json
 import os
@@ -54,7 +54,9 @@ def _jax() -> Finding:
     devices.prepare()
     wide = jnp.ones(1, jnp.float64).dtype == jnp.float64
     every = jax.devices()
-    found = f"{version('jax')}, {devices.describe(devices.mesh(devices.LANES_A_DEVICE * len(every)))}"
+    found = (
+        f"{version('jax')}, {devices.describe(devices.mesh(devices.LANES_A_DEVICE * len(every)))}"
+    )
     if not wide:
         return Finding(False, found, "64 bit could not be switched on; is JAX_ENABLE_X64=0 set?")
     # A GPU without its plugin is the commonest reason for a slow run.
@@ -135,7 +137,9 @@ def _commands() -> Finding:
 def _vllm() -> Finding:
     command = shutil.which("vllm")
     if command is None:
-        return Finding(False, "no vllm command", "only measuring real models needs it (comes later)")
+        return Finding(
+            False, "no vllm command", "only measuring real models needs it (comes later)"
+        )
     try:
         return Finding(True, f"{version('vllm')} at {command}")
     except PackageNotFoundError:  # in an environment of its own, as it should be

@@ -1,13 +1,13 @@
 """A run as one table for other tools: one row per record and satellite, written chunk by chunk.
 
-Columns: ``time`` (UTC), ``time_s`` (since the start), ``name``, ``norad``, ``class``, then the run's
-variables in SI. Vectors become ``position_x`` and so on, temperatures ``temperature_chip`` and so on,
-``limit`` its word. What was not recorded, or does not exist (a satellite that has decayed), is empty.
-A run that was stopped gives the records it has.
+Columns: ``time`` (UTC), ``time_s`` (since the start), ``name``, ``norad``, ``class``, then the
+run's variables in SI. Vectors become ``position_x`` and so on, temperatures ``temperature_chip``
+and so on, ``limit`` its word. What does not exist (of a satellite that has decayed) is empty. A run
+that was stopped gives the records it has.
 
-Parquet carries units and labels as metadata of its columns, and the title, the scenario, the versions
-and the note about assumed payloads as metadata of the file. CSV has no place for them that readers
-agree on: there they stay in the run, next to the table's source.
+Parquet carries units and labels as metadata of its columns, and the title, the scenario, the
+versions and the note about assumed payloads as metadata of the file. CSV has no place for them that
+readers agree on: there they stay in the run, which is the table's source.
 """
 
 import csv
@@ -28,7 +28,7 @@ Columns = dict[str, np.ndarray]
 
 
 def write_csv(run: Path | str, path: Path | str) -> int:
-    """Write the table as CSV and return its number of rows. Numbers have all digits of the store."""
+    """Write the table as CSV, all digits of the store, and return its number of rows."""
     rows = 0
     data, records = _opened(run)
     with _target(path).open("w", newline="", encoding="utf-8") as file:
@@ -75,12 +75,10 @@ def write_parquet(run: Path | str, path: Path | str) -> int:
 
 def _opened(run: Path | str) -> tuple[xr.Dataset, int]:
     """The run's data, and how many of its records are there."""
-    run = Run(run)
-    data, records = run.dataset(), run.records_done()
+    opened = Run(run)
+    data, records = opened.dataset(), opened.records_done()
     if not records:
-        raise InputError(
-            [Problem(str(run.folder), "has no records yet", hint="twin resume goes on")]
-        )
+        raise InputError([Problem(str(run), "has no records yet", hint="twin resume goes on")])
     return data, records
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from twin import devices, words
-from twin.build import Fleet, build, elements_path, fleet
+from twin.build import build
 from twin.constellation import NODES, table
 from twin.environment.sun import sun_positions
+from twin.fleet import Fleet, elements_path, fleet
 from twin.frames import earth_rotation
 from twin.load import Loaded, load, parse
 from twin.problems import InputError, Problem, nearest
@@ -44,9 +45,10 @@ def run(
 ) -> xr.Dataset:
     """Simulate a scenario and return its variables as an xarray dataset, read lazily from disk.
 
-    `scenario` is a bare name or a path, `folder` where the run goes (default ``runs/<name>-<UTC>``),
-    `overrides` are ``"class.inference.battery_wh=800"`` and the like. The attribute ``report`` holds
-    the report as JSON. Raises InputError for bad input, SimulationError for a run that failed.
+    `scenario` is a bare name or a path, `folder` where the run goes (default
+    ``runs/<name>-<UTC>``), `overrides` are ``"class.inference.battery_wh=800"`` and the like. The
+    attribute ``report`` holds the report as JSON. Raises InputError for bad input, SimulationError
+    for a run that failed.
     """
     where, _ = fly(load(scenario, overrides), folder, watch)
     return where.dataset()

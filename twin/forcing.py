@@ -48,8 +48,9 @@ class Glimpse(eqx.Module):
 def forcing(constellation: Constellation, time: Float[Array, "time"]) -> Forcing:
     """The sky over the steps between consecutive `time`s (one fewer than there are times).
 
-    Fluxes are means of the two ends of a step; the shadow's edge is integrated over it. The error at
-    10 s is below 2e-5 of a flux. View factors of fixed faces are taken once, at the block's start.
+    Fluxes are means of the two ends of a step; the shadow's edge is integrated over it. The error
+    at 10 s is below 2e-5 of a flux. View factors of fixed faces are taken once, at the block's
+    start.
     """
     satellites = constellation.satellites
     orbits = jax.vmap(lambda orbit, t: orbit.state(t), in_axes=(-1, None), out_axes=-1)
@@ -89,8 +90,9 @@ def glimpse(
 ) -> Glimpse:
     """Irradiance and absorbed heat of one satellite at one moment, as if the Earth cast no shadow.
 
-    Sunlight is parallel on the scale of an orbit (error 5e-5 rad). Albedo is the sub-satellite point's,
-    so it ends at the terminator; the Earth radiates infrared evenly. Faces do not shade each other.
+    Sunlight is parallel on the scale of an orbit (error 5e-5 rad). Albedo is the sub-satellite
+    point's, so it ends at the terminator; the Earth radiates infrared evenly. Faces do not shade
+    each other.
 
     Source: Gilmore, Spacecraft Thermal Control Handbook I (2002), chapter 2.
     """
@@ -153,7 +155,7 @@ def _parts(vector: Float[Array, "3 *sat"]) -> Parts:
 
 
 def _mean(before: Glimpse, now: Glimpse) -> Sky:
-    """Means over the step between two moments, with the Earth's shadow applied; nothing if decayed."""
+    """Means over the step between two moments, the Earth's shadow applied; nothing if decayed."""
     here = jnp.isfinite(now.shadow)
     lit = jnp.where(here, mean_sunlit(before.shadow, now.shadow), 0.0)
     middle = jax.tree.map(lambda a, b: jnp.where(here, 0.5 * (a + b), 0.0), before, now)

@@ -11,8 +11,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from twin.numbers import Number
 from twin.problems import InputError, Problem, nearest
-from twin.scenario import Number, Scenario
+from twin.scenario import Scenario
 
 SCENARIOS = Path(str(files("assets"))) / "scenarios"
 _TAGS = {"inference", "training", "catalog", "walker", "sso"}
@@ -161,8 +162,9 @@ def _written(given: Any, loc: tuple[int | str, ...]) -> list[int | str]:
     here: Any = given
     kept: list[int | str] = []
     for part in loc:
-        if isinstance(here, dict) and part in here or isinstance(here, list) and isinstance(part, int) and part < len(here):
-            below = here[part]
+        items: Any = dict(enumerate(here)) if isinstance(here, list) else here
+        if isinstance(items, dict) and part in items:
+            below = items[part]
         elif part in _TAGS or (part == "value" and isinstance(here, int | float)):
             continue
         else:
@@ -225,8 +227,8 @@ class Key:
 
 _UNITS = {
     "_w_m2": "W/m²", "_j_k_m2": "J/K/m²", "_j_k_wh": "J/K/Wh", "_j_k": "J/K", "_w_k": "W/K",
-    "_per_year": "1/year", "_per_k": "1/K", "_per_h": "1/h", "_years": "year", "_deg": "deg", "_km": "km",
-    "_m2": "m²", "_wh": "Wh", "_s": "s", "_h": "h", "_w": "W", "_k": "K", "_m": "m",
+    "_per_year": "1/year", "_per_k": "1/K", "_per_h": "1/h", "_years": "year", "_deg": "deg",
+    "_km": "km", "_m2": "m²", "_wh": "Wh", "_s": "s", "_h": "h", "_w": "W", "_k": "K", "_m": "m",
 }  # fmt: skip
 
 

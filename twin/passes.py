@@ -161,11 +161,13 @@ def satellite_track(orbits: AbstractOrbit, index: int | None = None) -> Track:
 
 @eqx.filter_jit
 def _block(orbit: AbstractOrbit, times: Float[Array, " time"]) -> Float[Array, "time 3"]:
-    """Positions at a block of moments; one program serves every satellite. See `fleet_tracks`."""
+    """Positions at a block of moments, compiled once for every satellite. See `fleet_tracks`."""
     return jax.vmap(lambda time: orbit.state(time)[0])(times)
 
 
 def _track(orbits: AbstractOrbit) -> FleetTrack:
+    """Compiled, see `fleet_tracks`."""
+
     @jax.jit
     @jax.vmap
     def together(time: Float[Array, ""]) -> Float[Array, "3 sat"]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from twin import devices
-from twin.build import elements_path
 from twin.catalog import ElementSet, read_elements
 from twin.clock import Epoch
 from twin.constants import DAY
 from twin.ephemeris import FRAMES, OLD_ELEMENTS_DAYS, PROPAGATORS, ephemeris_csv, times_between
 from twin.ephemeris import ephemeris as states_of
+from twin.fleet import elements_path
 from twin.network.ground import Station
 from twin.orbits.sgp4 import sgp4_orbit
 from twin.passes import Pass, satellite_track
@@ -175,8 +175,8 @@ def _old(sets: Sequence[ElementSet], first: Epoch, last: Epoch) -> list[str]:
     named = ", ".join(f"{one.name} ({one.norad}) {ages[one]:.0f} days" for one in old[:NAMED])
     more = f" and {len(old) - NAMED} more" if len(old) > NAMED else ""
     return [
-        f"element sets more than {OLD_ELEMENTS_DAYS:.0f} days from the times asked for: {named}{more};"
-        " positions drift by 1 to 3 km a day, get newer ones"
+        f"element sets more than {OLD_ELEMENTS_DAYS:.0f} days from the times asked for:"
+        f" {named}{more}; positions drift by 1 to 3 km a day, get newer ones"
     ]
 
 

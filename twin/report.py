@@ -9,9 +9,10 @@ from subprocess import DEVNULL, run
 import numpy as np
 
 from twin import devices, words
-from twin.build import Fleet, Value, device_numbers
+from twin.build import Value
 from twin.constants import DAY, HOUR, KM, WH
 from twin.constellation import Ledger, Limit
+from twin.fleet import Fleet, device_numbers
 from twin.load import Loaded
 from twin.network.ground import Station as Place
 from twin.passes import contact_statistics, fleet_tracks
@@ -34,7 +35,7 @@ from twin.uncertainty import (
     varied,
 )
 
-FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 30)])  # of array or radiator, sizing
+FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 14)])  # of array or radiator, sizing
 SPARE = 1.02  # on a battery sized for the longest night
 LOSS = 1e-3  # a design closes if it loses less than this share of its work
 STAGES = ("error bars", "sizing the array", "sizing the radiator", "contacts")
@@ -144,7 +145,7 @@ def report(
 
 
 def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say: Stage) -> Study:
-    """Samples of the inputs, arrays and radiators of all sizes: in one batch if the fleet is small."""
+    """Samples of the inputs, arrays and radiators of all sizes: one batch if the fleet is small."""
     samples = scenario.run.samples
     found = inputs(scenario, fleet)
     needed = {name: battery_needed(scenario, fleet, ledger, name) for name in fleet.classes}
@@ -155,15 +156,16 @@ def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say
         (scaled(scenario, "radiator_m2", FACTORS), FACTORS.size),
     ]
     together = sum(count for _, count in parts)
-    sampling = representatives(fleet, ledger, samples + 1)
-    if len(fleet) * together <= LANES:
+    sampling = representatives(fleet, ledger, together)
+    if sampling.satellites.size * together <= max(LANES, len(fleet)):
         say(0, "error bars and sizing")
         parts = [joined(parts)]
     batches: list[Batch] = []
     for index, (value, count) in enumerate(parts):
         if len(parts) > 1:
             say(index, STAGES[index])
-        one = sampling if index == 0 else representatives(fleet, ledger, count)
+        one = representatives(fleet, ledger, count)
+        sampling = one if index == 0 else sampling
         batches.append(run_batch(scenario, fleet, one, value, count, ledger, engine))
     if len(batches) == 1:
         cuts = (samples + 1, samples + 1 + FACTORS.size)
@@ -234,14 +236,14 @@ def _group(
     sides = design.body.radiator_sides
     radiator = design.body.radiator_m2.value
     # A class without tokens shows a shortage of energy by drawing its battery into the ration.
-    closes = (
-        study.array.lost_to_energy[index] < LOSS
+    full = 1 - design.battery_depth.value + design.battery_ration_band.value
+    short = (
+        study.array.lost_to_energy[index] - LOSS
         if isinstance(payload, InferencePayload)
-        else study.array.battery_least[index]
-        > 1 - design.battery_depth.value + design.battery_ration_band.value
+        else full - study.array.battery_least[index]
     )
-    cool = study.radiator.chip_hottest[index] <= start
-    array_factor, radiator_factor = _smallest(closes), _smallest(cool)
+    hot = study.radiator.chip_hottest[index] - start
+    array_factor, radiator_factor = _smallest(short), _smallest(hot)
     return Group(
         satellites=int(mine.sum()),
         payload=what,
@@ -262,14 +264,18 @@ def _group(
     )
 
 
-def _smallest(works: np.ndarray) -> float | None:
-    """The smallest tried factor from which on all larger ones work."""
+def _smallest(excess: np.ndarray) -> float | None:
+    """The smallest factor from which on `excess` stays below zero; straight between tried ones."""
     order = np.argsort(FACTORS)
-    ok = works[order]
-    if not ok[-1]:
+    factor, over = np.log(FACTORS[order]), excess[order]
+    above = np.flatnonzero(over > 0)
+    if not above.size:
+        return float(FACTORS.min())
+    last = int(above[-1])
+    if last == over.size - 1:
         return None
-    first = int(np.flatnonzero(~ok).max()) + 1 if not ok.all() else 0
-    return float(FACTORS[order][first])
+    share = over[last] / (over[last] - over[last + 1])
+    return float(np.exp(factor[last] + share * (factor[last + 1] - factor[last])))
 
 
 def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
@@ -277,8 +283,10 @@ def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
     if not scenario.station:
         return None
     mask = max(s.mask_deg for s in scenario.station)
-    stations = [Place(s.name, s.latitude_deg, s.longitude_deg, s.altitude_m) for s in scenario.station]
-    step = 10.0 if len(fleet) <= 100 else 30.0
+    stations = [
+        Place(s.name, s.latitude_deg, s.longitude_deg, s.altitude_m) for s in scenario.station
+    ]
+    step = 10.0 if len(fleet) <= 100 else 60.0
     windows = contact_statistics(
         fleet_tracks(fleet.orbit), stations, mask, fleet.start, windows=14, step=step
     )

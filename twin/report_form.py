@@ -16,7 +16,9 @@ class Part(BaseModel):
 class Books(Part):
     """Largest imbalance over all satellites and steps, relative to what flowed."""
 
-    energy_residual: float = Field(description="array, battery, bus and loads; must stay below 1e-6")
+    energy_residual: float = Field(
+        description="array, battery, bus and loads; must stay below 1e-6"
+    )
     heat_residual: float = Field(description="every node; must stay below 1e-6")
     tokens_residual: float = Field(description="offered, done, lost; must stay below 1e-6")
     heat_truncation: float = Field(description="radiation as booked against finely integrated")
@@ -65,7 +67,9 @@ class Contact(Part):
     mask_deg: float
     share_in_view: float = Field(description="of the time, mean of the windows")
     share_in_view_band: Band = Field(description="least and greatest window")
-    chance_within_90_s: float = Field(description="that a random moment meets a contact within 90 s")
+    chance_within_90_s: float = Field(
+        description="that a random moment meets a contact within 90 s"
+    )
     chance_within_90_s_band: Band
 
 

@@ -1,7 +1,8 @@
 """The run on disk: Telemetry ↔ zarr ↔ xarray, and the checkpoint that makes a run resumable.
 
-A run is a folder: ``run.zarr`` (the variables), ``scenario.toml`` (verbatim), ``inputs/`` (files that
-the scenario names), ``run.json`` (how it was made), ``checkpoint.npz`` and, once done, ``report.json``.
+A run is a folder: ``run.zarr`` (the variables), ``scenario.toml`` (verbatim), ``inputs/`` (files
+that the scenario names), ``run.json`` (how it was made), ``checkpoint.npz`` and, once done,
+``report.json``.
 """
 
 import json
@@ -169,22 +170,22 @@ class Writer:
     def __init__(self, folder: Path):
         self.folder = folder
         group = zarr.open_group(folder / STORE, mode="r+")
-        self.arrays = {name: group[name] for name in table() if name in group}
+        self.arrays: dict[str, Any] = {name: group[name] for name in table() if name in group}
 
     def append(self, first: int, telemetry: Telemetry, state: State, satellites: int) -> None:
-        """Write one chunk from record `first`: time and satellite lead on disk, so transpose once."""
+        """Write one chunk from record `first`; on disk time and satellite lead: one transpose."""
         count = telemetry.alive.shape[0]
         for name, array in self.arrays.items():
             values = np.asarray(getattr(telemetry, name))[..., :satellites]
             if values.ndim == 3:
                 values = values.transpose(0, 2, 1)
             array[first : first + count] = np.ascontiguousarray(values, dtype=array.dtype)
-        leaves = {
+        leaves: dict[str, Any] = {
             f"leaf{k:03d}": np.asarray(x)[..., :satellites]
             for k, x in enumerate(jax.tree.leaves(state))
         }
         part = self.folder / "checkpoint.part.npz"
-        np.savez(part, records=first + count, **leaves)
+        np.savez(part, allow_pickle=False, records=first + count, **leaves)
         os.replace(part, self.folder / CHECKPOINT)
 
 

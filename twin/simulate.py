@@ -59,8 +59,8 @@ def rollout(
 ) -> tuple[State, Telemetry]:
     """Live `records` records of `steps` steps each, beginning with record number `first`.
 
-    Pure: differentiate it, `vmap` it, checkpoint it. The sky of one record is computed at once, inside
-    the scan, so that nothing of size fleet × chunk exists besides what is recorded.
+    Pure: differentiate it, `vmap` it, checkpoint it. The sky of one record is computed at once,
+    inside the scan, so that nothing of size fleet × chunk exists besides what is recorded.
     """
 
     def record(state: State, index: Int[Array, ""]) -> tuple[State, Telemetry]:
@@ -214,12 +214,14 @@ def check(state: State, engine: Engine, seconds: float) -> None:
     if temperature.min() < 2.7 - 1e-6:
         raise SimulationError(
             f"temperature of node {NODES[int(temperature.min(axis=1).argmin())]} fell to"
-            f" {temperature.min():.2f} K, below deep space, by t = {seconds:,.0f} s; try a smaller step_s"
+            f" {temperature.min():.2f} K, below deep space, by t = {seconds:,.0f} s;"
+            " try a smaller step_s"
         )
     slack = 1e-9 * capacity
     if (energy < -slack).any() or (energy > capacity + slack).any():
         raise SimulationError(
-            f"battery energy left 0 … capacity by t = {seconds:,.0f} s; this is a defect of the twin"
+            f"battery energy left 0 … capacity by t = {seconds:,.0f} s;"
+            " this is a defect of the twin"
         )
     for name in ("energy", "heat", "tokens"):
         worst = float(np.asarray(getattr(ledger, f"{name}_residual"))[: engine.lanes].max())

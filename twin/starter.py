@@ -24,8 +24,8 @@ inclination_deg = 53"""
 
 CATALOG = """\
 # $count read from a file. The run starts after the newest epoch, $newest, because
-# positions drift from the truth by 1 to 3 km a day. A second [[shell]] adds planned satellites:
-# kind = "walker" (satellites, altitude_km, inclination_deg) or "sso" (satellites, altitude_km, ltan_h).
+# positions drift from the truth by 1 to 3 km a day. A second [[shell]] adds planned satellites of
+# kind = "walker" (satellites, altitude_km, inclination_deg) or "sso" (altitude_km, ltan_h).
 
 [[shell]]
 kind = "catalog"
@@ -36,8 +36,8 @@ elements = $path
 def write(file: Path | str, elements: Path | str | None = None) -> str:
     """Write a scenario that is valid as it stands, and return its title.
 
-    With `elements` (a path, or the bare name of shipped ones) the fleet is that of the file, and the
-    run starts at the first full hour after its newest epoch. A file that exists is left alone.
+    With `elements` (a path, or the bare name of shipped ones) the fleet is that of the file, and
+    the run starts at the first full hour after its newest epoch. A file that exists is left alone.
     """
     file = Path(file)
     if file.suffix != ".toml":

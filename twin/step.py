@@ -22,10 +22,10 @@ from twin.tally import Lived, if_alive
 
 
 def step(constellation: Constellation, state: State, sky: Sky, dt: Scalar) -> tuple[State, Lived]:
-    """One step of the fleet: it earns, works, spends and warms.
+    """Earn, work, spend and warm, for one satellite or a fleet.
 
-    Written for one satellite; the satellite axis comes last and nothing here crosses it, so the same
-    lines take a fleet, without the transpositions that `vmap` would bring.
+    Nothing here crosses the satellite axis, which is last: the lines of one satellite take a fleet,
+    without the transpositions that `vmap` would bring.
     """
     satellite = constellation.satellites
     battery, payload, body = satellite.battery, satellite.payload, satellite.body
@@ -69,14 +69,14 @@ def step(constellation: Constellation, state: State, sky: Sky, dt: Scalar) -> tu
     limit = jnp.where(fed * ration < cool, Limit.ENERGY, Limit.HEAT)
     limit = jnp.where(fed * ration * cool > 0.999, Limit.NOTHING, limit)
 
-    demand = satellite.housekeeping_power + stages.work(wish)
-    waiting = state.battery_loss + state.shunted
-    energy_open = books.energy_residual(bus, energy, energy_after, demand, dt)
-    residuals = books.Residuals(
-        energy=jnp.maximum(energy_open, books.crossing_residual(heat, bus, waiting)),
-        heat=books.heat_residual(body, heat, temperature, temperature_after, dt),
-        tokens=books.tokens_residual(done),
-        heat_truncation=books.truncation(body, heat, temperature, temperature_after),
+    residuals = books.audit(
+        body,
+        (energy, temperature),
+        (energy_after, temperature_after),
+        (bus, heat, done),
+        demand=satellite.housekeeping_power + stages.work(wish),
+        waiting=state.battery_loss + state.shunted,
+        dt=dt,
     )
     lived = Lived(bus, done, fed * ration * cool, limit.astype(jnp.int32), sky.sunlit, residuals)
     after = State(energy_after, temperature_after, bus.loss, bus.shunted, alive, state.ledger)

@@ -1,4 +1,4 @@
-"""From steps to records: means, extremes and totals, so that nothing of size fleet × step is kept."""
+"""From steps to records: means, extremes, totals, so that nothing of size fleet × step is kept."""
 
 import equinox as eqx
 import jax

@@ -1,8 +1,8 @@
 """Error bars: many variants of a scenario run as one batch, side by side on the satellite axis.
 
-A large fleet is represented by some of its satellites: in each shell and class the emptiest battery,
-the hottest chip, and others spread evenly. Totals are the fleet's own plus what the representatives
-say a variant changes, so the nominal variant always equals the run itself.
+A large fleet is represented by some of its satellites: in each shell and class the emptiest
+battery, the hottest chip, and others spread evenly. Totals are the fleet's own plus what the
+representatives say a variant changes, so the nominal variant always equals the run itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,12 @@ import numpy as np
 from pydantic import BaseModel
 from scipy.stats import qmc
 
-from twin.build import Fleet, Value, build, nominal
+from twin.build import Value, build, nominal
 from twin.constellation import Ledger
+from twin.fleet import Fleet
 from twin.load import key
-from twin.scenario import InferencePayload, Number, Scenario
+from twin.numbers import Number
+from twin.scenario import InferencePayload, Scenario
 from twin.simulate import Clock, Engine, simulate
 
 LANES = 4096  # of satellites times variants, at most, unless the fleet itself is larger
@@ -105,7 +107,8 @@ class Sampling:
 def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
     """As many satellites as a batch of `variants` has room for; all of them, if it has.
 
-    The batch of a large fleet is no larger than the fleet, so that the compiled program serves again.
+    The batch of a large fleet is no larger than the fleet, so that the compiled program serves
+    again.
     """
     large = 2 * len(fleet) >= LANES
     room = (len(fleet) if large else LANES) // variants
@@ -128,10 +131,18 @@ def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
 
 
 def draws(found: list[Input], count: int, seed: int) -> np.ndarray:
-    """Latin hypercube over the ranges, uniform in each: (variant, input); the nominal comes first."""
-    rows = qmc.LatinHypercube(len(found), rng=np.random.default_rng(seed)).random(count)
+    """Latin hypercube over the ranges: (variant, input), the nominal first.
+
+    Each input follows a triangle from its lowest to its highest, with the peak at its value, so that
+    an uneven range does not push the run itself out of its own band.
+    """
+    nominal_row = np.array([i.value for i in found])
     low, high = np.array([i.low for i in found]), np.array([i.high for i in found])
-    return np.vstack([[i.value for i in found], low + rows * (high - low)])
+    share = qmc.LatinHypercube(len(found), rng=np.random.default_rng(seed)).random(count)
+    left, width = nominal_row - low, high - low
+    rising = low + np.sqrt(share * width * left)
+    falling = high - np.sqrt((1 - share) * width * (high - nominal_row))
+    return np.vstack([nominal_row, np.where(share * width < left, rising, falling)])
 
 
 def varied(scenario: Scenario, found: list[Input], rows: np.ndarray) -> Value:
@@ -169,7 +180,7 @@ def run_batch(
     ledger: Ledger,
     reuse: Engine,
 ) -> Batch:
-    """Run all variants at once. An engine of the right size is used again: nothing is recompiled."""
+    """Run all variants at once. An engine of the right size serves again: nothing is recompiled."""
     count = sampling.satellites.size
     lanes = variants * count
     filled = max(lanes, len(fleet)) if count < len(fleet) else lanes
@@ -252,10 +263,12 @@ def _gather(
 
 def bands(batch: Batch) -> dict[str, tuple[float, float]]:
     """5 and 95 % of each headline over the samples; the nominal is not one of them."""
-    return {
-        name: tuple(float(x) for x in np.quantile(values[1:], [0.05, 0.95]))
-        for name, values in batch.headlines.items()
-    }
+
+    def span(values: np.ndarray) -> tuple[float, float]:
+        low, high = np.quantile(values[1:], [0.05, 0.95])
+        return float(low), float(high)
+
+    return {name: span(values) for name, values in batch.headlines.items()}
 
 
 def influences(batch: Batch, found: list[Input], rows: np.ndarray) -> dict[str, dict[str, float]]:

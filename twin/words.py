@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from twin.constants import CELSIUS
 from twin.profiles import Profile
-from twin.report_form import Band, Group, Report, Verdict
+from twin.report_form import Band, Report, Verdict
 from twin.scenario import Scenario
 
 WIDTH = 96
@@ -26,7 +26,7 @@ def sentence(report: Report) -> str:
 
 
 def verdicts(report: Report) -> list[Verdict]:
-    """The three sentences by which orbital computing is sold, each with its number and its remedy."""
+    """The three sentences by which orbital computing is sold, each with number and remedy."""
     return [_energy(report), _cooling(report), _two_minutes(report)]
 
 
@@ -44,12 +44,14 @@ def _energy(report: Report) -> Verdict:
     for name, group in report.groups.items():
         array, battery = group.array_needed_m2, group.battery_needed_wh
         if group.lost_to_energy > 1e-3:
-            parts.append(f"Class {name} loses {group.lost_to_energy:.0%} of its work for want of energy.")
+            lost = f"{group.lost_to_energy:.0%} of its work"
+            parts.append(f"Class {name} loses {lost} for want of energy.")
         if array is None:
             parts.append(f"No array up to 3.5 times as large closes class {name}.")
             continue
-        spare = f"{group.array_m2 / array - 1:+.0%} of array, {group.battery_wh / battery - 1:+.0%} of"
-        spare = spare + " battery" if battery > 0 else f"{group.array_m2 / array - 1:+.0%} of array"
+        spare = f"{group.array_m2 / array - 1:+.0%} of array"
+        if battery > 0:
+            spare += f", {group.battery_wh / battery - 1:+.0%} of battery"
         parts.append(
             f"To work through every night it takes {array:.3g} m² of array (it has"
             f" {group.array_m2:.3g}) and {battery:,.0f} Wh of battery (it has"
@@ -78,13 +80,15 @@ def _cooling(report: Report) -> Verdict:
         f"{_band(report, 'payload_temperature_max_k', lambda k: f'{k - CELSIUS:.0f}')}."
     ]
     for name, group in report.groups.items():
-        text = f"Class {name} has {group.radiator_m2_per_kw:.2g} m² of radiator per kilowatt of compute"
+        share = f"{group.radiator_m2_per_kw:.2g} m² of radiator"
+        text = f"Class {name} has {share} per kilowatt of compute"
         if group.lost_to_heat > 1e-3:
             text += f" and loses {group.lost_to_heat:.1%} of its work to heat"
         if group.radiator_needed_m2 is None:
             text += "; no radiator up to 3.5 times as large keeps the chip below its throttle"
         else:
-            text += f"; {group.radiator_needed_m2:.3g} m² would hold it (it has {group.radiator_m2:.3g})"
+            has = f"it has {group.radiator_m2:.3g}"
+            text += f"; {group.radiator_needed_m2:.3g} m² would hold it ({has})"
         parts.append(text + ".")
     parts.append("Vacuum cools nothing by itself: all of it leaves by radiation.")
     fails = report.limits.heat > 0
@@ -109,14 +113,15 @@ def _two_minutes(report: Report) -> Verdict:
     always = low > 0.999
     text = (
         f"A satellite stands over {what} {contact.share_in_view:.0%} of the day ({low:.0%} to"
-        f" {high:.0%} over fourteen two-day windows, mask {contact.mask_deg:g}°). A question asked at"
-        f" a random moment meets one within 90 s with a chance of {contact.chance_within_90_s:.0%}"
-        f" ({near:.0%} to {far:.0%}). "
+        f" {high:.0%} over fourteen two-day windows, mask {contact.mask_deg:g}°). A question asked"
+        " at a random moment meets one within 90 s with a chance of"
+        f" {contact.chance_within_90_s:.0%} ({near:.0%} to {far:.0%}). "
     )
     text += (
         "Contact is not the obstacle here; "
         if always
-        else "More stations or relays would raise it, more of the same satellites would not by much; "
+        else "More stations or relays would raise it,"
+        " more of the same satellites would not by much; "
     )
     text += "links, queues and tokens come later, and can only lower it."
     answer = "illustrates" if contact.chance_within_90_s > 0.95 else "fails"
@@ -167,6 +172,7 @@ def page(report: Report) -> str:
         top = report.assumed.get(headline, {})
         named = ", ".join(f"{short(n)} {s:.0%}" for n, s in list(top.items())[:2])
         lines.append(f"  {label:26}{value:>16}   {span:22} {named}")
+    shortest, longest = report.eclipse_longest_s
     limits = {k: v for k, v in report.limits.model_dump().items() if v > 0}
     bound = ", ".join(f"{k} {v:.1%}" for k, v in limits.items())
     books = report.books
@@ -174,7 +180,7 @@ def page(report: Report) -> str:
         "",
         f"  limited by (satellite-time): {bound}",
         f"  in shadow: {_span(report.eclipse_fraction_range, '.1%')} of the time, longest eclipse"
-        f" {_span(tuple(x / 60 for x in report.eclipse_longest_s), '.1f')} min",
+        f" {_span((shortest / 60, longest / 60), '.1f')} min",
         f"  books (must stay below 1e-6): energy {books.energy_residual:.0e}, heat"
         f" {books.heat_residual:.0e}, tokens {books.tokens_residual:.0e};"
         f" heat truncation {books.heat_truncation:.0e}",
@@ -200,8 +206,7 @@ def page(report: Report) -> str:
 
 def compared(one: Report, two: Report) -> list[tuple[str, str, str, str]]:
     """Headline numbers side by side: label, first, second, change."""
-    rows = []
-    for label, key, form in (
+    headlines = (
         ("satellites", "satellites", big),
         ("least charge", "battery_min_fraction", _percent),
         ("hottest chip", "payload_temperature_max_k", _celsius),
@@ -209,12 +214,16 @@ def compared(one: Report, two: Report) -> list[tuple[str, str, str, str]]:
         ("energy per token", "joules_per_token", _joules),
         ("unserved energy", "unserved_wh", _energy_amount),
         ("in shadow", "eclipse_fraction", _percent),
-    ):
+    )
+    rows = []
+    for label, key, form in headlines:
         a, b = getattr(one, key), getattr(two, key)
-        change = f"{b / a - 1:+.1%}" if a and b is not None and key != "payload_temperature_max_k" else ""
+        texts = form(a), form(b)
         if key == "payload_temperature_max_k":
             change = f"{b - a:+.1f} K"
-        rows.append((label, form(a), form(b), change))
+        else:
+            change = f"{b / a - 1:+.1%}" if a and b is not None else ""
+        rows.append((label, *texts, change))
     return rows
 
 

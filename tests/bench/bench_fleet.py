@@ -49,8 +49,9 @@ def main():
 def measure(name: str) -> dict[str, object]:
     """One case, in this process."""
     from twin import devices
-    from twin.build import build, fleet
+    from twin.build import build
     from twin.constellation import table
+    from twin.fleet import fleet
     from twin.flight import _allocate as allocate
     from twin.load import load
     from twin.results import Run

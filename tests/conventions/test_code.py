@@ -50,7 +50,7 @@ def test_inside_is_si(sources, told):
             if HUMAN_UNIT.search(name)
         ),
         "Inside the twin a name without a suffix means SI. Please drop the suffix, and convert in "
-        "build.py, where people's units end:",
+        "fleet.py or build.py, where people's units end:",
     )
 
 

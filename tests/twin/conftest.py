@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import jax
 import jax.numpy as jnp
 import pytest
+from calling import command, tiny, tiny_run  # noqa: F401  # fixtures
 
 SHELL = """
 [run]
@@ -61,7 +62,8 @@ def shell_scenario(equinox_noon):
 @pytest.fixture(scope="session")
 def small_shell(shell_scenario):
     """12 small satellites at 53° and 12 large ones at 98°, of which four see no night."""
-    from twin.build import build, fleet
+    from twin.build import build
+    from twin.fleet import fleet
 
     return build(shell_scenario, fleet(shell_scenario))
 
@@ -69,7 +71,8 @@ def small_shell(shell_scenario):
 @pytest.fixture(scope="session")
 def one_satellite(equinox_noon):
     """One small satellite, every number a default."""
-    from twin.build import build, fleet
+    from twin.build import build
+    from twin.fleet import fleet
 
     scenario = _scenario(equinox_noon, small=1, large=0, planes=1)
     return build(scenario, fleet(scenario))

@@ -60,6 +60,8 @@ WRONG = [
     (f"{GOOD}altitude_km = nan", "shell[0].altitude_km: ", "got nan"),
     (f"{GOOD}kind = 'wlker'", "shell[0].kind: ", "got 'wlker'", "did you mean 'walker'?"),
     (f"{GOOD}class = 'inferense'", "shell[0].class: ", "did you mean 'inference'?"),
+    (f"{CLASS}[class.inferense]", "class.inferense: ", "no shell", "did you mean 'inference'?"),
+    (f"{CLASS}[class.b]", "class.b: ", "no shell uses it", 'class = "b"'),
     (f"{RUN}[[shell]]\nsatellites = 0", "shell: ", "no satellites"),
     (f"{RUN}[[shell]]\nsatellites = -3", "shell[0].satellites: ", "got -3"),
     (f"{RUN}[[shell]]\nkind = 'catalog'", "shell[0].elements: ", "is required"),
@@ -166,6 +168,11 @@ def test_an_override_that_cannot_be_applied_is_named(override, says):
 def test_an_override_is_validated_like_the_file(override, says):
     line = the_line(GOOD, override)
     assert all(word in line for word in says), line
+
+
+def test_an_override_of_a_class_that_nobody_flies_is_refused():
+    with pytest.raises(InputError, match="class.lage: no shell uses it; did you mean 'large'?"):
+        load("scs01", ["class.lage.battery_wh=800"])
 
 
 def test_a_scenario_that_is_not_there_names_those_that_are(tmp_path):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from twin import scenario as s
 from twin.load import load, shipped
 from twin.load import sections as inner_sections
+from twin.numbers import Number
 
 SHIPPED = sorted(shipped())
 FLEETS = {"scs01": 12, "scs01_now": 12, "star2035": 2800}
@@ -23,7 +24,7 @@ def numbers(section: BaseModel, path: str = ""):
 
 
 def _numbers(value, path):
-    if isinstance(value, s.Number):
+    if isinstance(value, Number):
         yield path, value
     elif isinstance(value, BaseModel):
         yield from numbers(value, path)
@@ -141,7 +142,7 @@ FIELDS = [
     pytest.param(model, name, id=f"{model.__name__}.{name}")
     for model in every_section()
     for name, field in model.model_fields.items()
-    if isinstance(field.default, s.Number)
+    if isinstance(field.default, Number)
 ]
 
 

@@ -2,6 +2,8 @@
 
 Elevations are geometric, against the horizontal plane of the WGS 84 ellipsoid: no refraction (it
 lifts a satellite by 0.2° at 5°, 0.5° at the horizon), no mountains.
+
+Source: Vallado, Fundamentals of Astrodynamics (2013), 4.4 (topocentric horizon, elevation).
 """
 
 from collections.abc import Sequence

@@ -11,8 +11,13 @@ class Payload(eqx.Module):
     """Several equal devices at one operating point of a measured or published profile.
 
     Two brakes act on the work: the chip's temperature (`throttle_start` to `throttle_full`) and the
-    battery's charge (`reserve` plus `reserve_band` down to `reserve`). Both are smooth. Power between
-    idle and full is linear in the work: assumed until measured, and said so in every profile.
+    battery's charge (`reserve` plus `reserve_band` down to `reserve`). Both are smooth: a cubic
+    between none and all, an assumption that stands for the governor of the device and the rule of
+    the operator. Power between idle and full is linear in the work: assumed until measured, and
+    said so in every profile.
+
+    Source: for the numbers, the payload profile (assets/schemas/profile-1.json), which cites its
+    own; for the two brakes and the linear power, none: they are assumptions of this twin.
     """
 
     devices: Float[Array, "*sat"]

@@ -24,7 +24,7 @@ class SolarArray(eqx.Module):
     reference_temperature: Float[Array, "*sat"]  # K
 
     def power(self, irradiance: Each, temperature: Each) -> Each:
-        """Electrical power at the maximum power point (W) under `irradiance` (W/m², cosine applied)."""
+        """Power at the maximum power point (W) under `irradiance` (W/m², cosine applied)."""
         warm = 1 + self.temperature_coefficient * (temperature - self.reference_temperature)
         return self.area * self.efficiency * jnp.maximum(warm, 0.0) * irradiance
 
@@ -63,7 +63,7 @@ class Battery(eqx.Module):
 
 
 class Plan(eqx.Module):
-    """What the bus can promise before the step: it binds, so the loads cannot be served from nothing."""
+    """What the bus can promise before the step: it binds, so no load is served from nothing."""
 
     extracted: Each  # taken from the array
     curtailed: Each  # left in the array, since nobody can use it
@@ -97,7 +97,7 @@ def plan(
     payload_most: Each,
     dt: Scalar,
 ) -> Plan:
-    """Share the power out for the coming step: housekeeping first, then the payload, then the battery.
+    """Share the power out for the coming step: to housekeeping, then the payload, then the battery.
 
     `payload_now` is what the payload would draw at its present temperature, `payload_most` what it
     could draw at any; the promise is measured by the second, the array is loaded by the first.

@@ -1,8 +1,8 @@
 """A satellite as a few lumps of heat, joined by conductances and facing space.
 
-The step is ROS2, a two-stage Rosenbrock method (L-stable, second order, γ = 1 − 1/√2). It is linearly
-implicit: one sparse symmetric matrix is factorised once a step, and since the network is fixed the
-elimination is written out when the program is traced, in minimum-degree order.
+The step is ROS2, a two-stage Rosenbrock method (L-stable, second order, γ = 1 − 1/√2). It is
+linearly implicit: one sparse symmetric matrix is factorised once a step, and since the network is
+fixed the elimination is written out when the program is traced, in minimum-degree order.
 
 Source: Verwer, Spee, Blom & Hundsdorfer, SIAM J. Sci. Comput. 20 (1999) 1456.
 """
@@ -28,7 +28,7 @@ Law = Callable[[Each], tuple[Each, Each]]  # temperature → a quantity and its 
 
 
 class HeatFlows(eqx.Module):
-    """What each node exchanged over one step, as means in watts, by the integrator's own weights."""
+    """What each node exchanged over one step: mean watts, by the integrator's own weights."""
 
     absorbed: Float[Array, "node *sat"]  # from Sun and Earth
     generated: Float[Array, "node *sat"]  # electricity and losses that became heat here
@@ -63,8 +63,8 @@ class Stages(eqx.Module):
 class Network(eqx.Module):
     """Lumped nodes, linear conductances between them, grey emission from them to space.
 
-    `links` names the two nodes of each conductance. `guarded` compiles the fallback for steps that are
-    harsh for a node (a tiny mass, a huge area, an hour); `build` sets it from the numbers.
+    `links` names the two nodes of each conductance. `guarded` compiles the fallback for steps that
+    are harsh for a node (a tiny mass, a huge area, an hour); `build` sets it from the numbers.
     """
 
     heat_capacity: Float[Array, "node *sat"]  # J/K
@@ -84,9 +84,9 @@ class Network(eqx.Module):
     ) -> tuple[Float[Array, "node *sat"], HeatFlows, Stages]:
         """Temperatures one step later, and the mean flows that led there; they balance to rounding.
 
-        `absorbed` and `generated` are constant over the step; `payload` is the chip's own heat and its
-        slope as a law of its temperature, followed inside the step. Never unstable. Unguarded, the
-        error at 10 s on the shipped satellites is below 0.1 K.
+        `absorbed` and `generated` are constant over the step; `payload` is the chip's own heat and
+        its slope as a law of its temperature, followed inside the step. Never unstable. Unguarded,
+        the error at 10 s on the shipped satellites is below 0.1 K.
         """
         start = list(temperature)
         steady = list(absorbed + generated)
@@ -168,8 +168,8 @@ class Network(eqx.Module):
             key = (min(i, j), max(i, j))
             coupling[key] = coupling[key] - wg if key in coupling else -wg
 
-        # Divisions, not products with an inverse: XLA materialises a quotient that is used twice but
-        # computes a product again for every use, which made this solve thirty times slower.
+        # Divisions, not products with an inverse: XLA materialises a quotient that is used twice
+        # but computes a product again for every use, which made this solve thirty times slower.
         left, order = set(range(size)), []
         factors: dict[int, dict[int, Each]] = {}
         while left:
