@@ -133,8 +133,8 @@ def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
 def draws(found: list[Input], count: int, seed: int) -> np.ndarray:
     """Latin hypercube over the ranges: (variant, input), the nominal first.
 
-    Each input follows a triangle from its lowest to its highest, with the peak at its value, so that
-    an uneven range does not push the run itself out of its own band.
+    Each input follows a triangle from its lowest to its highest, with the peak at its value, so
+    that an uneven range does not push the run itself out of its own band.
     """
     nominal_row = np.array([i.value for i in found])
     low, high = np.array([i.low for i in found]), np.array([i.high for i in found])
