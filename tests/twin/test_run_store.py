@@ -125,6 +125,7 @@ def test_ctrl_c_says_what_is_saved_and_resume_finishes(scenario, whole, tmp_path
     assert_identical(run, whole)
 
 
+@pytest.mark.slow
 def test_a_torn_last_chunk_is_written_anew(scenario, tmp_path, monkeypatch):
     """A kill within a write leaves half a file behind, also where a chunk is not full."""
     import twin.simulate
