@@ -23,6 +23,7 @@ from twin.simulate import Clock, Engine, simulate
 
 LANES = 4096  # of satellites times variants, at most, unless the fleet itself is larger
 SHARE_WORTH_NAMING = 0.03
+CHANCE = 6.63  # squared normal deviate that one unrelated input in a hundred exceeds
 HEADLINES = (
     "battery_min_fraction",
     "payload_temperature_max_k",
@@ -274,7 +275,8 @@ def bands(batch: Batch) -> dict[str, tuple[float, float]]:
 def influences(batch: Batch, found: list[Input], rows: np.ndarray) -> dict[str, dict[str, float]]:
     """Share of each headline's variance that goes with each input: squared rank correlation.
 
-    Less the share that chance alone would show; inputs below 3 % are left out.
+    Less what chance shows on average. Left out are inputs below 3 %, and those that one unrelated
+    input in a hundred would reach by chance.
     """
     ranks = rows[1:].argsort(axis=0).argsort(axis=0).astype(float)
     ranks = (ranks - ranks.mean(axis=0)) / ranks.std(axis=0)
@@ -289,5 +291,6 @@ def influences(batch: Batch, found: list[Input], rows: np.ndarray) -> dict[str, 
         order = (order - order.mean()) / order.std()
         share = (ranks * order[:, None]).mean(axis=0) ** 2 - 1 / (y.size - 1)
         top = sorted(zip(found, share, strict=True), key=lambda pair: -pair[1])
-        result[name] = {i.name: float(s) for i, s in top[:6] if s > SHARE_WORTH_NAMING}
+        least = max(SHARE_WORTH_NAMING, (CHANCE - 1) / (y.size - 1))
+        result[name] = {i.name: float(s) for i, s in top[:6] if s > least}
     return result

@@ -49,13 +49,15 @@ def _energy(report: Report) -> Verdict:
         if array is None:
             parts.append(f"No array up to 3.5 times as large closes class {name}.")
             continue
-        spare = f"{group.array_m2 / array - 1:+.0%} of array"
-        if battery > 0:
-            spare += f", {group.battery_wh / battery - 1:+.0%} of battery"
         parts.append(
-            f"To work through every night it takes {array:.3g} m² of array (it has"
-            f" {group.array_m2:.3g}) and {battery:,.0f} Wh of battery (it has"
-            f" {group.battery_wh:,.0f}): {spare} for class {name}."
+            f"To work through every night class {name} takes {array:.3g} m² of array (it has"
+            f" {group.array_m2:.3g}, margin {group.array_m2 / array - 1:+.0%})"
+            + (
+                f" and {battery:,.0f} Wh of battery (it has {group.battery_wh:,.0f}, margin"
+                f" {group.battery_wh / battery - 1:+.0%})."
+                if battery > 0
+                else "."
+            )
         )
     fails = report.eclipse_fraction > 0
     return Verdict(
@@ -111,18 +113,19 @@ def _two_minutes(report: Report) -> Verdict:
     near, far = contact.chance_within_90_s_band
     what = f"{len(contact.stations)} stations" if len(contact.stations) > 1 else contact.stations[0]
     always = low > 0.999
-    text = (
-        f"A satellite stands over {what} {contact.share_in_view:.0%} of the day ({low:.0%} to"
-        f" {high:.0%} over fourteen two-day windows, mask {contact.mask_deg:g}°). A question asked"
-        " at a random moment meets one within 90 s with a chance of"
-        f" {contact.chance_within_90_s:.0%} ({near:.0%} to {far:.0%}). "
-    )
-    text += (
-        "Contact is not the obstacle here; "
-        if always
-        else "More stations or relays would raise it,"
-        " more of the same satellites would not by much; "
-    )
+    if always:
+        text = (
+            f"Some satellite always stands over one of {what} (mask {contact.mask_deg:g}°, fourteen"
+            " two-day windows). Contact is not the obstacle here; "
+        )
+    else:
+        text = (
+            f"A satellite stands over {what} {contact.share_in_view:.0%} of the day ({low:.0%} to"
+            f" {high:.0%} over fourteen two-day windows, mask {contact.mask_deg:g}°). A question"
+            " asked at a random moment meets one within 90 s with a chance of"
+            f" {contact.chance_within_90_s:.0%} ({near:.0%} to {far:.0%}). More stations or relays"
+            " would raise it, more satellites in the same orbit would not by much; "
+        )
     text += "links, queues and tokens come later, and can only lower it."
     answer = "illustrates" if contact.chance_within_90_s > 0.95 else "fails"
     return Verdict(claim="answers in two minutes", answer=answer, text=text)
@@ -152,7 +155,7 @@ def page(report: Report) -> str:
         f"{report.scenario}: {report.start}, {_hours(report.duration_s)}, {report.satellites:,}"
         f" satellites, {report.propagator} orbits at {_span(report.mean_altitude_km, '.0f')} km",
         "",
-        f"  {'':26}{'this run':>16}   5-95 % of the inputs   what matters most",
+        f"  {'':26}{'this run':>16}   5-95 % of the inputs       what matters most",
     ]
     rows = [
         ("least charge", _percent(report.battery_min_fraction), "battery_min_fraction", _percent),
@@ -171,7 +174,7 @@ def page(report: Report) -> str:
         span = f"{form(band[0])} to {form(band[1])}" if band else "-"
         top = report.assumed.get(headline, {})
         named = ", ".join(f"{short(n)} {s:.0%}" for n, s in list(top.items())[:2])
-        lines.append(f"  {label:26}{value:>16}   {span:22} {named}")
+        lines.append(f"  {label:26}{value:>16}   {span:27} {named}")
     shortest, longest = report.eclipse_longest_s
     limits = {k: v for k, v in report.limits.model_dump().items() if v > 0}
     bound = ", ".join(f"{k} {v:.1%}" for k, v in limits.items())

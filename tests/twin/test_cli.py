@@ -179,7 +179,18 @@ def test_without_pyarrow_one_line_says_what_to_install(command, tiny_run, tmp_pa
     refused(result, 'pip install "constellation-twin[formats]"')
 
 
-@pytest.mark.parametrize("elements", [pytest.param(None, marks=pytest.mark.slow), TWELVE, "fleet.csv", "../elsewhere.csv"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        pytest.param(None, marks=SLOW),
+        TWELVE,
+        pytest.param("fleet.csv", marks=SLOW),
+        "../elsewhere.csv",
+    ],
+)
 def test_a_new_scenario_is_valid_and_flies(command, tmp_path, elements):
     from importlib.resources import files
 

@@ -59,6 +59,7 @@ def test_bands_hold_the_run_and_move_with_the_ranges(flown):
     assert all(0 < share <= 1 for share in named.values())
 
 
+@pytest.mark.slow
 def test_what_would_help_helps(flown, tmp_path):
     """With the array and battery that the report names, the large satellites lose no work."""
     _, said = flown

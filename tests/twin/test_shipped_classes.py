@@ -61,5 +61,7 @@ def test_shipped_classes_match_radau_over_an_orbit_with_eclipse(shipped, equinox
         begin = np.asarray(state.temperature)[:, k]
         exact = solve(law, sky, begin, times)[:, 1:]
         error = np.abs(np.asarray(seen.temperature)[:, :, k].T - exact).max()
-        print(f"{name}: {error:.3f} K while temperatures swing by {np.ptp(exact, axis=1).max():.0f} K")
+        print(
+            f"{name}: {error:.3f} K while temperatures swing by {np.ptp(exact, axis=1).max():.0f} K"
+        )
         assert error < 0.1
