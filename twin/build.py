@@ -32,7 +32,7 @@ from twin.spacecraft.power import Battery, SolarArray
 from twin.spacecraft.thermal import Network, fastest_rate
 
 REFERENCE = 28.0 + CELSIUS  # K, at which cell efficiencies are quoted
-HARSH_RATE = 0.5  # of a step: faster nodes get the guarded thermal step
+HARSH_RATE = 4.0  # relaxations a step: beyond it the guarded thermal step is compiled
 FACES = {
     "cold": (0, 0, -1),
     "sunward": (0, 0, 1),
@@ -76,7 +76,7 @@ def build(
         chip=CHIP,
     )
     rates = fastest_rate(body, 400.0)
-    stiff = float(jnp.max(rates)) * scenario.run.step_s > HARSH_RATE * 8
+    stiff = float(jnp.max(rates)) * scenario.run.step_s > HARSH_RATE
     satellites = Satellite(
         orbit=jax.tree.map(lambda x: x[..., satellite], fleet.orbit),
         surroundings=_fill(Surroundings, lane),
