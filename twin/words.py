@@ -50,7 +50,8 @@ def _energy(report: Report) -> Verdict:
             parts.append(f"No array up to 3.5 times as large closes class {name}.")
             continue
         parts.append(
-            f"To work through every night class {name} takes {array:.3g} m² of array (it has"
+            f"To work through every night class {name} takes"
+            f" {_least(array, group.array_m2)} of array (it has"
             f" {group.array_m2:.3g}, margin {group.array_m2 / array - 1:+.0%})"
             + (
                 f" and {battery:,.0f} Wh of battery (it has {group.battery_wh:,.0f}, margin"
@@ -90,7 +91,7 @@ def _cooling(report: Report) -> Verdict:
             text += "; no radiator up to 3.5 times as large keeps the chip below its throttle"
         else:
             has = f"it has {group.radiator_m2:.3g}"
-            text += f"; {group.radiator_needed_m2:.3g} m² would hold it ({has})"
+            text += f"; {_least(group.radiator_needed_m2, group.radiator_m2)} would hold it ({has})"
         parts.append(text + ".")
     parts.append("Vacuum cools nothing by itself: all of it leaves by radiation.")
     fails = report.limits.heat > 0
@@ -99,6 +100,11 @@ def _cooling(report: Report) -> Verdict:
         answer="fails" if fails else _careful(report, "payload_temperature_max_k"),
         text=" ".join(parts),
     )
+
+
+def _least(needed: float, present: float) -> str:
+    """An area that was found, or the smallest that was tried."""
+    return f"{needed:.3g} m²{' or less' if needed < 0.351 * present else ''}"
 
 
 def _two_minutes(report: Report) -> Verdict:

@@ -1,4 +1,4 @@
-"""The same programs serve a GPU: they lower for CUDA here, where there is none. Speed: unmeasured."""
+"""The same programs serve a GPU: they lower for CUDA where there is none. Speed is unmeasured."""
 
 from functools import partial
 

@@ -27,7 +27,8 @@ planes = 1
 """
 # The command, with small chunks and a disk slow enough to be interrupted in the middle.
 SLOW = f"""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
 import twin.simulate
 twin.simulate.CHUNK_BYTES = {CHUNK * SATELLITES} * twin.simulate.RECORD_BYTES
 append = twin.simulate.Writer.append
