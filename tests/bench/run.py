@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ROWS = HERE / "rows.jsonl"
-BENCHES = ("bench_sgp4.py", "bench_fleet.py")
+BENCHES = ("bench_sgp4.py", "bench_life.py", "bench_fleet.py")
 
 
 def main() -> int:
