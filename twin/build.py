@@ -98,7 +98,7 @@ def build(
         battery_loss=none,
         shunted=none,
         alive=jnp.ones(energy.shape, bool),
-        ledger=tally.opened(energy, temperature[CHIP]),
+        ledger=tally.opened(energy, temperature),
     )
     return Constellation(satellites, fleet.sun), state
 

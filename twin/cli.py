@@ -1,8 +1,7 @@
 """The one command, `twin`. Commands of `viz` and `serving` join by entry point.
 
 Every command takes ``--json`` (one object on standard output, all else on standard error) and
-exits with 0, 1 (the run failed), 2 (bad input, one line per problem) or 130 (Ctrl-C). No tracebacks
-unless ``--debug``. Heavy imports happen inside the commands, so that `twin check` answers at once.
+exits with 0, 1 (the run failed), 2 (bad input, a line per problem) or 130 (Ctrl-C), without traceback.
 """
 
 import json
@@ -48,11 +47,15 @@ def as_json(content: Any) -> None:
     print(json.dumps(content, ensure_ascii=False, indent=1))
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Options of all commands."""
+    if show_version:
+        out(f"constellation-twin {version('constellation-twin')}")
+        raise typer.Exit
 
 
 @app.command()

@@ -115,6 +115,7 @@ class Ledger(eqx.Module):
     time_limited: Float[Array, "limit *sat"]  # s, in the order of Limit
     battery_least: Float[Array, "*sat"]  # J
     chip_hottest: Float[Array, "*sat"]  # K
+    cell_hottest: Float[Array, "*sat"]  # K, the battery's node
     energy_residual: Float[Array, "*sat"]  # relative
     heat_residual: Float[Array, "*sat"]  # relative
     tokens_residual: Float[Array, "*sat"]  # relative

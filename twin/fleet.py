@@ -63,12 +63,13 @@ def fleet(scenario: Scenario, folders: Sequence[Path] = ()) -> Fleet:
     except ValueError as error:
         raise InputError([Problem("run.start", str(error), hint="choose another start")]) from None
     classes = tuple(scenario.class_)
-    orbits, names, norad, altitude, shells, members, warnings = [], [], [], [], [], [], []
+    orbits, names, norad, altitude, shells, members = [], [], [], [], [], []
+    published: list[ElementSet] = []
     for index, shell in enumerate(scenario.shell):
         where = f"shell[{index}]"
         if isinstance(shell, CatalogShell):
             sets = _selected(shell, where, folders)
-            warnings += _stale(sets, start, duration)
+            published += sets
             make = sgp4_orbit if scenario.propagator == "sgp4" else secular_from_elements
             try:
                 orbit = make(sets, start)
@@ -99,7 +100,7 @@ def fleet(scenario: Scenario, folders: Sequence[Path] = ()) -> Fleet:
         class_index=np.array(members, np.int32),
         classes=classes,
         profiles=_profiles(scenario, folders),
-        warnings=tuple(warnings),
+        warnings=tuple(_stale(published, start, duration)),
     )
 
 
@@ -148,6 +149,8 @@ def _selected(shell: CatalogShell, where: str, folders: Sequence[Path]) -> list[
 
 
 def _stale(sets: list[ElementSet], start: Epoch, duration: float) -> list[str]:
+    if not sets:
+        return []
     ages = [
         max(abs(start.seconds_since(s.epoch)), abs(start.plus(duration).seconds_since(s.epoch)))
         for s in sets

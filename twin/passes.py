@@ -85,7 +85,7 @@ class ContactStatistics:
 def contact_statistics(
     fleets: Sequence[FleetTrack],
     stations: Sequence[Station],
-    mask_deg: float,
+    mask_deg: float | Sequence[float],
     start: Epoch,
     *,
     begin: float = 0.0,
@@ -96,16 +96,18 @@ def contact_statistics(
 ) -> list[ContactStatistics]:
     """Contact of a fleet with any of its stations, for consecutive windows from `begin` (s).
 
-    `fleets` are disjoint parts of one fleet, see `fleet_tracks`: a part is evaluated only where the
-    parts before it left a moment without contact. Rise and set are interpolated between samples, so
-    at 10 s they are good to 0.1 s; contacts shorter than a step may be missed. Positions are asked
-    for up to `wait` and one chunk beyond the last window. A satellite whose position is NaN is
-    never in contact.
+    `mask_deg` is one for all stations, or one each. `fleets` are disjoint parts of one fleet, see
+    `fleet_tracks`: a part is evaluated only where the parts before it left a moment without
+    contact. Rise and set are interpolated between samples, so at 10 s they are good to 0.1 s;
+    contacts shorter than a step may be missed. Positions are asked for up to `wait` and one chunk
+    beyond the last window. A satellite whose position is NaN is never in contact.
     """
-    _check(mask_deg)
+    masks = np.broadcast_to(np.asarray(mask_deg, dtype=np.float64), (len(stations),))
+    for mask in masks:
+        _check(float(mask))
     if not (window > 0 and windows > 0 and wait >= 0 and step > 0):
         raise ValueError("contact statistics: window, windows and step must be above zero")
-    ground = place(stations, mask_deg * DEG)
+    ground = place(stations, (masks * DEG).tolist())
     count = int(np.ceil((windows * window + wait) / step)) + 1
     times = begin + step * np.arange(_CHUNK * int(np.ceil(count / _CHUNK)))
     angles = earth_rotation(start, times)

@@ -6,11 +6,12 @@ from importlib import metadata
 from pathlib import Path
 from subprocess import DEVNULL, run
 
+import jax
 import numpy as np
 
 from twin import devices, words
 from twin.build import Value
-from twin.constants import DAY, HOUR, KM, WH
+from twin.constants import CELSIUS, DAY, HOUR, KM, WH
 from twin.constellation import Ledger, Limit
 from twin.fleet import Fleet, device_numbers
 from twin.load import Loaded
@@ -37,7 +38,25 @@ from twin.uncertainty import (
 
 FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 14)])  # of array or radiator, sizing
 SPARE = 1.02  # on a battery sized for the longest night
+BATTERY_LIMIT = 45.0 + CELSIUS  # K; lithium cells charge from 0 to 45 °C (ECSS practice)
 LOSS = 1e-3  # a design closes if it loses less than this share of its work
+WORLD = tuple(
+    Place(name, latitude, longitude)
+    for name, latitude, longitude in (
+        ("Svalbard", 78.23, 15.39),
+        ("Troll", -72.01, 2.53),
+        ("Tromsø", 69.66, 18.94),
+        ("Vardø", 70.37, 31.10),
+        ("Inuvik", 68.32, -133.55),
+        ("Punta Arenas", -52.94, -70.85),
+        ("Hartebeesthoek", -25.89, 27.69),
+        ("Mauritius", -20.2, 57.5),
+        ("Dubai", 24.9, 55.3),
+        ("Singapore", 1.35, 103.8),
+        ("Awarua", -46.5, 168.4),
+        ("Nuuk", 64.2, -51.7),
+    )
+)  # Source: the sites of the KSAT network, as its operator names them
 STAGES = ("error bars", "sizing the array", "sizing the radiator", "contacts")
 Stage = Callable[[int, str], None]
 
@@ -80,7 +99,9 @@ def report(
         return float(getattr(ledger, name)[..., mask].sum())
 
     alive = np.maximum(ledger.alive_time, 1e-9)
-    shadow, eclipse = 1 - ledger.sunlit_time / alive, ledger.eclipse_longest
+    flew = ledger.alive_time > 0
+    shadow = np.where(flew, 1 - ledger.sunlit_time / alive, np.nan)
+    eclipse = np.asarray(ledger.eclipse_longest)
     serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
     tokens = total("tokens")
     payload, bus = total("payload_energy", serving), total("housekeeping_energy", serving)
@@ -112,9 +133,9 @@ def report(
         unserved_wh=total("unserved_energy") / WH,
         battery_min_fraction=float((ledger.battery_least / capacity).min()),
         payload_temperature_max_k=float(ledger.chip_hottest.max()),
-        eclipse_fraction=float(1 - ledger.sunlit_time.sum() / alive.sum()),
-        eclipse_fraction_range=(float(shadow.min()), float(shadow.max())),
-        eclipse_longest_s=(float(eclipse.min()), float(eclipse.max())),
+        eclipse_fraction=float(1 - ledger.sunlit_time.sum() / alive.sum()) if flew.any() else 0.0,
+        eclipse_fraction_range=_ends(shadow[flew]),
+        eclipse_longest_s=_ends(eclipse[flew]),
         mean_altitude_km=(fleet.altitude.min() / KM, fleet.altitude.max() / KM),
         tokens=tokens,
         tokens_per_s_mean=tokens / duration,
@@ -136,7 +157,7 @@ def report(
         assumed=study.influences,
         assumed_share=study.assumed_share,
         verdicts=[],
-        warnings=list(fleet.warnings) + decayed(fleet, ledger),
+        warnings=[*fleet.warnings, *decayed(fleet, ledger), *warm(fleet, ledger)],
         sentence="",
     )
     return draft.model_copy(
@@ -175,7 +196,7 @@ def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say
     shares = {}
     for name, part in weights.items():
         guessed = sum(share for what, share in part.items() if origin[what] == "assumed")
-        shares[name] = guessed / sum(part.values()) if part else 0.0
+        shares[name] = guessed / sum(part.values()) if part else 1.0
     limits = bands(batches[0]) if samples else {}
     return Study(sampling, limits, weights, shares, needed, batches[1], batches[2])
 
@@ -242,7 +263,10 @@ def _group(
         if isinstance(payload, InferencePayload)
         else full - study.array.battery_least[index]
     )
-    hot = study.radiator.chip_hottest[index] - start
+    hot = np.maximum(
+        study.radiator.chip_hottest[index] - start,
+        study.radiator.cell_hottest[index] - BATTERY_LIMIT,
+    )
     array_factor, radiator_factor = _smallest(short), _smallest(hot)
     return Group(
         satellites=int(mine.sum()),
@@ -253,6 +277,7 @@ def _group(
         lost_to_heat=float(ledger.tokens_lost_to_heat[mine].sum()) / offered,
         battery_min_fraction=float((ledger.battery_least / capacity)[mine].min()),
         payload_temperature_max_k=float(ledger.chip_hottest[mine].max()),
+        battery_temperature_max_k=float(ledger.cell_hottest[mine].max()),
         compute_w=compute,
         array_m2=area,
         array_needed_m2=None if array_factor is None else array_factor * area,
@@ -274,31 +299,41 @@ def _smallest(excess: np.ndarray) -> float | None:
     last = int(above[-1])
     if last == over.size - 1:
         return None
-    share = over[last] / (over[last] - over[last + 1])
-    return float(np.exp(factor[last] + share * (factor[last + 1] - factor[last])))
+    # Past the knee of a throttle the excess flattens: the line through two that pass is safer, and
+    # the crossing lies no lower than on the line from the last that fails to the first that passes.
+    low, high = factor[last], factor[last + 1]
+    between = low + (high - low) * over[last] / (over[last] - over[last + 1])
+    place = between
+    if last + 2 < over.size and over[last + 2] < over[last + 1]:
+        slope = (over[last + 2] - over[last + 1]) / (factor[last + 2] - high)
+        place = high - over[last + 1] / slope
+    return float(np.exp(np.clip(place, between, high)))
 
 
 def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
     """Contact with the scenario's stations over fourteen two-day windows from the start."""
     if not scenario.station:
         return None
-    mask = max(s.mask_deg for s in scenario.station)
     stations = [
         Place(s.name, s.latitude_deg, s.longitude_deg, s.altitude_m) for s in scenario.station
     ]
+    masks = [s.mask_deg for s in scenario.station]
+    serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
+    asked = np.flatnonzero(serving if serving.any() else np.ones(len(fleet), bool))
+    tracks = fleet_tracks(jax.tree.map(lambda x: x[..., asked], fleet.orbit))
     step = 10.0 if len(fleet) <= 100 else 60.0
-    windows = contact_statistics(
-        fleet_tracks(fleet.orbit), stations, mask, fleet.start, windows=14, step=step
-    )
+    windows = contact_statistics(tracks, stations, masks, fleet.start, windows=14, step=step)
+    (world,) = contact_statistics(tracks, WORLD, max(masks), fleet.start, step=step)
     share = np.array([w.share for w in windows])
     chance = np.array([w.chance for w in windows])
     return Contact(
         stations=[s.name for s in scenario.station],
-        mask_deg=mask,
+        mask_deg=(min(masks), max(masks)),
         share_in_view=float(share.mean()),
-        share_in_view_band=(float(share.min()), float(share.max())),
+        share_in_view_band=_ends(share),
         chance_within_90_s=float(chance.mean()),
-        chance_within_90_s_band=(float(chance.min()), float(chance.max())),
+        chance_within_90_s_band=_ends(chance),
+        chance_with_world_stations=world.chance,
     )
 
 
@@ -310,6 +345,23 @@ def decayed(fleet: Fleet, ledger: Ledger) -> list[str]:
     named = ", ".join(fleet.names[k] for k in lost[:5])
     more = f" and {lost.size - 5} more" if lost.size > 5 else ""
     return [f"decayed or outside the orbit model's domain during the run: {named}{more}"]
+
+
+def warm(fleet: Fleet, ledger: Ledger) -> list[str]:
+    """A warning for each class whose batteries leave the range in which cells may be charged."""
+    found = []
+    for index, name in enumerate(fleet.classes):
+        hottest = float(ledger.cell_hottest[fleet.class_index == index].max(initial=0.0))
+        if hottest > BATTERY_LIMIT:
+            found.append(
+                f"the batteries of class {name} reach {hottest - CELSIUS:.1f} °C;"
+                " above 45 °C cells should not be charged"
+            )
+    return found
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
 
 
 def versions() -> dict[str, str]:

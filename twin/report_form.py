@@ -45,6 +45,7 @@ class Group(Part):
     lost_to_heat: float = Field(description="share of the tokens on offer")
     battery_min_fraction: float
     payload_temperature_max_k: float
+    battery_temperature_max_k: float
     compute_w: float = Field(description="full payload draw of one satellite")
     array_m2: float
     array_needed_m2: float | None = Field(
@@ -55,7 +56,8 @@ class Group(Part):
     battery_wh: float
     radiator_m2: float = Field(description="one side times sides")
     radiator_needed_m2: float | None = Field(
-        description="smallest radiator that keeps the chip below its throttle; null: none in reach"
+        description="smallest radiator that keeps the chip below its throttle and the battery below"
+        " 45 °C; null: none up to 3.5 times as large"
     )
     radiator_m2_per_kw: float = Field(description="per kilowatt of payload")
 
@@ -64,13 +66,16 @@ class Contact(Part):
     """Satellites over the scenario's stations, fourteen windows of two days."""
 
     stations: list[str]
-    mask_deg: float
+    mask_deg: Band = Field(description="lowest useful elevation, least and greatest")
     share_in_view: float = Field(description="of the time, mean of the windows")
     share_in_view_band: Band = Field(description="least and greatest window")
     chance_within_90_s: float = Field(
         description="that a random moment meets a contact within 90 s"
     )
     chance_within_90_s_band: Band
+    chance_with_world_stations: float = Field(
+        description="the same for the twelve stations of a world-wide network, first two days"
+    )
 
 
 class Verdict(Part):

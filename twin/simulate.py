@@ -70,7 +70,7 @@ def rollout(
         def one(carry, sky_now):
             state, sums = carry
             state, lived = step(constellation, state, sky_now, dt)
-            return (state, sums.plus(lived, state)), None
+            return (state, sums.plus(lived, state, dt)), None
 
         (state, sums), _ = jax.lax.scan(one, (state, tally.empty(state)), sky.sky)
         state = tally.closed(state, sums, dt)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from twin.arrays import Scalar
 from twin.books import Residuals
-from twin.constellation import CHIP, Forcing, Ledger, Limit, State, Telemetry
+from twin.constellation import BATTERY, CHIP, Forcing, Ledger, Limit, State, Telemetry
 from twin.spacecraft.payload import TokenFlows
 from twin.spacecraft.power import BusFlows
 
@@ -41,11 +41,16 @@ class Tally(eqx.Module):
     limit: Int[Array, "*sat"]
     battery_least: Float[Array, "*sat"]
     chip_hottest: Float[Array, "*sat"]
+    cell_hottest: Float[Array, "*sat"]
+    eclipse_now: Float[Array, "*sat"]
+    eclipse_longest: Float[Array, "*sat"]
     residuals: Residuals
 
-    def plus(self, lived: Lived, state: State) -> "Tally":
+    def plus(self, lived: Lived, state: State, dt: Scalar) -> "Tally":
         """The tally after one more step."""
         kinds = jnp.arange(len(Limit), dtype=jnp.int32)[:, None]
+        dark = jnp.where(lived.limit == Limit.FAULT, 0.0, 1.0 - lived.sunlit) * dt
+        eclipse = jnp.where(dark > 0, self.eclipse_now + dark, 0.0)
         return Tally(
             sunlit=self.sunlit + lived.sunlit,
             panel_power=self.panel_power + lived.bus.extracted,
@@ -62,6 +67,9 @@ class Tally(eqx.Module):
             limit=lived.limit,
             battery_least=jnp.minimum(self.battery_least, state.battery_energy),
             chip_hottest=jnp.maximum(self.chip_hottest, state.temperature[CHIP]),
+            cell_hottest=jnp.maximum(self.cell_hottest, state.temperature[BATTERY]),
+            eclipse_now=eclipse,
+            eclipse_longest=jnp.maximum(self.eclipse_longest, eclipse),
             residuals=jax.tree.map(jnp.maximum, self.residuals, lived.residuals),
         )
 
@@ -75,7 +83,7 @@ def empty(state: State) -> Tally:
         | {
             "limit": jnp.zeros(zero.shape, jnp.int32),
             "battery_least": zero + jnp.inf,
-            "chip_hottest": zero,
+            "eclipse_now": state.ledger.eclipse_now,
         },
         limited=jnp.zeros((len(Limit), zero.size)),
         residuals=Residuals(zero, zero, zero, zero),
@@ -105,8 +113,6 @@ def telemetry(tally: Tally, state: State, sky: Forcing, steps: int) -> Telemetry
 def entered(ledger: Ledger, tally: Tally, dt: Scalar) -> Ledger:
     """The ledger with one more record entered."""
     steps = jnp.sum(tally.limited, axis=0)
-    dark = (steps - tally.limited[Limit.FAULT] - tally.sunlit) * dt
-    eclipse = jnp.where(dark > 0, ledger.eclipse_now + dark, 0.0)
     worst = tally.residuals
     return Ledger(
         panel_energy=ledger.panel_energy + tally.panel_power * dt,
@@ -115,8 +121,8 @@ def entered(ledger: Ledger, tally: Tally, dt: Scalar) -> Ledger:
         housekeeping_energy=ledger.housekeeping_energy + tally.bus_power * dt,
         unserved_energy=ledger.unserved_energy + tally.unserved_power * dt,
         sunlit_time=ledger.sunlit_time + tally.sunlit * dt,
-        eclipse_now=eclipse,
-        eclipse_longest=jnp.maximum(ledger.eclipse_longest, eclipse),
+        eclipse_now=tally.eclipse_now,
+        eclipse_longest=jnp.maximum(ledger.eclipse_longest, tally.eclipse_longest),
         alive_time=ledger.alive_time + (steps - tally.limited[Limit.FAULT]) * dt,
         tokens=ledger.tokens + tally.tokens_rate * dt,
         tokens_offered=ledger.tokens_offered + tally.offered * dt,
@@ -125,6 +131,7 @@ def entered(ledger: Ledger, tally: Tally, dt: Scalar) -> Ledger:
         time_limited=ledger.time_limited + tally.limited * dt,
         battery_least=jnp.minimum(ledger.battery_least, tally.battery_least),
         chip_hottest=jnp.maximum(ledger.chip_hottest, tally.chip_hottest),
+        cell_hottest=jnp.maximum(ledger.cell_hottest, tally.cell_hottest),
         energy_residual=jnp.maximum(ledger.energy_residual, worst.energy),
         heat_residual=jnp.maximum(ledger.heat_residual, worst.heat),
         tokens_residual=jnp.maximum(ledger.tokens_residual, worst.tokens),
@@ -138,7 +145,7 @@ def closed(state: State, tally: Tally, dt: Scalar) -> State:
     return eqx.tree_at(lambda s: s.ledger, state, ledger)
 
 
-def opened(battery_energy: Float[Array, "sat"], chip: Float[Array, "sat"]) -> Ledger:
+def opened(battery_energy: Float[Array, "sat"], temperature: Float[Array, "node sat"]) -> Ledger:
     """A ledger at the start of a run."""
     zero = jnp.zeros_like(battery_energy)
     totals = {name: zero for name in Ledger.__dataclass_fields__}
@@ -147,7 +154,8 @@ def opened(battery_energy: Float[Array, "sat"], chip: Float[Array, "sat"]) -> Le
         | {
             "time_limited": jnp.zeros((len(Limit), zero.size)),
             "battery_least": battery_energy,
-            "chip_hottest": chip,
+            "chip_hottest": temperature[CHIP],
+            "cell_hottest": temperature[BATTERY],
         }
     )
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 from pydantic import BaseModel
+from scipy import stats
 from scipy.stats import qmc
 
 from twin.build import Value, build, nominal
@@ -22,8 +23,7 @@ from twin.scenario import InferencePayload, Scenario
 from twin.simulate import Clock, Engine, simulate
 
 LANES = 4096  # of satellites times variants, at most, unless the fleet itself is larger
-SHARE_WORTH_NAMING = 0.03
-CHANCE = 6.63  # squared normal deviate that one unrelated input in a hundred exceeds
+NAMED = 6  # inputs at most, for each headline
 HEADLINES = (
     "battery_min_fraction",
     "payload_temperature_max_k",
@@ -81,16 +81,14 @@ class Batch:
     lost_to_energy: np.ndarray  # (class, variant): share of what was on offer
     lost_to_heat: np.ndarray  # (class, variant)
     chip_hottest: np.ndarray  # (class, variant), K
+    cell_hottest: np.ndarray  # (class, variant), K, the battery
     battery_least: np.ndarray  # (class, variant), share of the capacity
 
     def cut(self, places: Sequence[int]) -> list["Batch"]:
         """The batches that were run together; each begins with a nominal variant of its own."""
 
         def piece(low: int | None, high: int | None) -> "Batch":
-            by_class = {
-                name: getattr(self, name)[:, low:high]
-                for name in ("lost_to_energy", "lost_to_heat", "chip_hottest", "battery_least")
-            }
+            by_class = {name: getattr(self, name)[:, low:high] for name in BY_CLASS}
             return Batch({k: v[low:high] for k, v in self.headlines.items()}, **by_class)
 
         edges = [None, *places, None]
@@ -201,11 +199,13 @@ def run_batch(
         return np.asarray(values)[:lanes].reshape(variants, count)
 
     results = {name: grid(getattr(out, name)[..., :lanes]) for name in _SUMS}
+    cells = grid(out.cell_hottest)
     least = grid(np.asarray(out.battery_least)[:lanes] / capacity[:lanes])
     hottest = grid(np.asarray(out.chip_hottest)[:lanes])
-    return _gather(scenario, fleet, sampling, results, least, hottest, ledger)
+    return _gather(scenario, fleet, sampling, results, (least, hottest, cells), ledger)
 
 
+BY_CLASS = ("lost_to_energy", "lost_to_heat", "chip_hottest", "cell_hottest", "battery_least")
 _SUMS = (
     "tokens",
     "tokens_offered",
@@ -221,10 +221,10 @@ def _gather(
     fleet: Fleet,
     sampling: Sampling,
     results: dict[str, np.ndarray],
-    least: np.ndarray,
-    hottest: np.ndarray,
+    extremes: tuple[np.ndarray, np.ndarray, np.ndarray],
     ledger: Ledger,
 ) -> Batch:
+    least, hottest, cells = extremes
     serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
     own = {name: np.asarray(getattr(ledger, name))[: len(fleet)] for name in _SUMS}
 
@@ -258,6 +258,7 @@ def _gather(
         lost_to_energy=by_class("tokens_lost_to_energy"),
         lost_to_heat=by_class("tokens_lost_to_heat"),
         chip_hottest=np.array([hottest[:, member == c].max(axis=1) for c in classes]),
+        cell_hottest=np.array([cells[:, member == c].max(axis=1) for c in classes]),
         battery_least=np.array([least[:, member == c].min(axis=1) for c in classes]),
     )
 
@@ -273,24 +274,35 @@ def bands(batch: Batch) -> dict[str, tuple[float, float]]:
 
 
 def influences(batch: Batch, found: list[Input], rows: np.ndarray) -> dict[str, dict[str, float]]:
-    """Share of each headline's variance that goes with each input: squared rank correlation.
+    """Share of each headline's variance that goes with each input: stepwise regression on ranks.
 
-    Less what chance shows on average. Left out are inputs below 3 %, and those that one unrelated
-    input in a hundred would reach by chance.
+    The input that explains most of what is left is taken, its part removed, and so on, while chance
+    alone would reach that much in no more than one of a hundred such tables. Shares add up to less
+    than one; the rest is small effects, joint effects and curvature.
     """
-    ranks = rows[1:].argsort(axis=0).argsort(axis=0).astype(float)
-    ranks = (ranks - ranks.mean(axis=0)) / ranks.std(axis=0)
+    chance = stats.chi2.isf(0.01 / (len(found) * len(HEADLINES)), 1)
     result = {}
     for name, values in batch.headlines.items():
-        y = values[1:]
-        low, high = np.quantile(y, [0.05, 0.95])
-        if not high - low > 1e-12 * max(1.0, float(np.abs(y).max())):
-            result[name] = {}
-            continue
-        order = y.argsort().argsort().astype(float)
-        order = (order - order.mean()) / order.std()
-        share = (ranks * order[:, None]).mean(axis=0) ** 2 - 1 / (y.size - 1)
-        top = sorted(zip(found, share, strict=True), key=lambda pair: -pair[1])
-        least = max(SHARE_WORTH_NAMING, (CHANCE - 1) / (y.size - 1))
-        result[name] = {i.name: float(s) for i, s in top[:6] if s > least}
+        left, inputs_left = _standard(values[1:]), _standard(rows[1:])
+        whole, named = float(left @ left), {}
+        while whole > 0 and len(named) < NAMED:
+            size = np.maximum((inputs_left**2).sum(axis=0), 1e-9)
+            gain = (left @ inputs_left) ** 2 / size * (size > 1e-6)
+            best, rest = int(gain.argmax()), float(left @ left)
+            free = left.size - len(named) - 2
+            if not gain[best] * free > chance * (rest - gain[best]):
+                break
+            named[found[best].name] = gain[best] / whole
+            axis = inputs_left[:, best] / np.sqrt(size[best])
+            left = left - axis * (axis @ left)
+            inputs_left = inputs_left - np.outer(axis, axis @ inputs_left)
+        result[name] = named
     return result
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Ranks less their mean; nothing, where 5 and 95 % are the same."""
+    low, high = np.quantile(values, [0.05, 0.95], axis=0)
+    ranks = stats.rankdata(values, axis=0)
+    moves = high - low > 1e-12 * np.maximum(1.0, np.abs(high))
+    return np.where(moves, ranks - ranks.mean(axis=0), 0.0)

@@ -60,7 +60,7 @@ def _energy(report: Report) -> Verdict:
                 else "."
             )
         )
-    fails = report.eclipse_fraction > 0
+    fails = report.eclipse_fraction > 0 or report.limits.energy > 0 or report.unserved_wh > 0
     return Verdict(
         claim="unlimited energy",
         answer="fails" if fails else _careful(report, "battery_min_fraction"),
@@ -88,10 +88,11 @@ def _cooling(report: Report) -> Verdict:
         if group.lost_to_heat > 1e-3:
             text += f" and loses {group.lost_to_heat:.1%} of its work to heat"
         if group.radiator_needed_m2 is None:
-            text += "; no radiator up to 3.5 times as large keeps the chip below its throttle"
+            text += "; no radiator up to 3.5 times as large keeps chip and battery cool"
         else:
             has = f"it has {group.radiator_m2:.3g}"
-            text += f"; {_least(group.radiator_needed_m2, group.radiator_m2)} would hold it ({has})"
+            least = _least(group.radiator_needed_m2, group.radiator_m2)
+            text += f"; {least} would hold chip and battery ({has})"
         parts.append(text + ".")
     parts.append("Vacuum cools nothing by itself: all of it leaves by radiation.")
     fails = report.limits.heat > 0
@@ -119,18 +120,19 @@ def _two_minutes(report: Report) -> Verdict:
     near, far = contact.chance_within_90_s_band
     what = f"{len(contact.stations)} stations" if len(contact.stations) > 1 else contact.stations[0]
     always = low > 0.999
+    mask = f"mask {_span(contact.mask_deg, 'g')}°"
     if always:
         text = (
-            f"Some satellite always stands over one of {what} (mask {contact.mask_deg:g}°, fourteen"
+            f"Some satellite always stands over one of {what} ({mask}, fourteen"
             " two-day windows). Contact is not the obstacle here; "
         )
     else:
         text = (
             f"A satellite stands over {what} {contact.share_in_view:.0%} of the day ({low:.0%} to"
-            f" {high:.0%} over fourteen two-day windows, mask {contact.mask_deg:g}°). A question"
+            f" {high:.0%} over fourteen two-day windows, {mask}). A question"
             " asked at a random moment meets one within 90 s with a chance of"
-            f" {contact.chance_within_90_s:.0%} ({near:.0%} to {far:.0%}). More stations or relays"
-            " would raise it, more satellites in the same orbit would not by much; "
+            f" {contact.chance_within_90_s:.0%} ({near:.0%} to {far:.0%}). The twelve stations"
+            f" of a world-wide network would make it {contact.chance_with_world_stations:.0%}; "
         )
     text += "links, queues and tokens come later, and can only lower it."
     answer = "illustrates" if contact.chance_within_90_s > 0.95 else "fails"

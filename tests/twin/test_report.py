@@ -108,6 +108,50 @@ def test_smallest_factor_lies_between_the_tried_ones():
     assert _smallest(-np.ones_like(FACTORS)) == FACTORS.min()
 
 
+def test_smallest_factor_is_safe_past_a_knee():
+    """Where a throttle flattens what is too hot, the line through what passes decides."""
+    true = 40 * np.log(1.5 / FACTORS)
+    assert _smallest(np.minimum(true, 0.5)) == pytest.approx(1.5, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_radiator_that_would_hold_it_holds_it(flown, tmp_path):
+    """With the radiator that the report names, chip and battery stay below their limits."""
+    _, said = flown
+    for name in ("large", "small"):
+        area = said.groups[name].radiator_needed_m2
+        overrides = ["run.duration_h=6.4", "run.samples=0", "station=[]"]
+        overrides.append(f"class.{name}.body.radiator_m2={area * 1.01}")
+        _, then = fly(load("scs01", overrides), tmp_path / name)
+        group = then.groups[name]
+        assert group.lost_to_heat == 0
+        assert group.battery_temperature_max_k < 318.2
+        assert group.payload_temperature_max_k < 358.15
+
+
+@pytest.mark.slow
+def test_eclipses_are_as_long_with_long_records(flown, tmp_path):
+    """An eclipse is counted step by step, whatever is written."""
+    _, said = flown
+    overrides = ("run.duration_h=6", "run.record_s=3600", "run.samples=0", "station=[]")
+    _, then = fly(load("scs01", overrides), tmp_path / "run")
+    assert then.eclipse_longest_s == pytest.approx(said.eclipse_longest_s, abs=10)
+
+
+def test_unrelated_inputs_are_not_named():
+    """Of sixty inputs the two that matter are named, with their shares, and no other."""
+    rng = np.random.default_rng(3)
+    rows = rng.random((129, 60))
+    values = 3 * rows[:, 7] + 2 * rows[:, 40]
+    found = [uncertainty.Input(f"i{k}", 0.5, 0, 1, "assumed") for k in range(60)]
+    flat = {name: values for name in uncertainty.HEADLINES}
+    batch = uncertainty.Batch(flat, *(np.zeros((1, 129)) for _ in uncertainty.BY_CLASS))
+    for shares in uncertainty.influences(batch, found, rows).values():
+        assert set(shares) == {"i7", "i40"}
+        assert shares["i7"] == pytest.approx(9 / 13, abs=0.1)
+        assert sum(shares.values()) <= 1
+
+
 def test_the_three_sentences_carry_their_numbers(flown):
     """Each verdict names its number, its band and what it would take."""
     _, said = flown

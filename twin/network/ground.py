@@ -50,15 +50,15 @@ class Stations(eqx.Module):
     sine_mask: Float[Array, "*station"]  # sine of the lowest usable elevation
 
 
-def place(stations: Sequence[Station], mask: float) -> Stations:
-    """The stations as arrays, all with the same elevation `mask` (rad)."""
+def place(stations: Sequence[Station], mask: float | Sequence[float]) -> Stations:
+    """The stations as arrays, with one elevation `mask` (rad) for all, or one each."""
     if not stations:
         raise ValueError("at least one station is needed")
     places = [(s.latitude_deg, s.longitude_deg, s.altitude_m) for s in stations]
     return Stations(
         position=jnp.asarray(np.stack([geodetic_position(*p) for p in places], axis=-1)),
         up=jnp.asarray(np.stack([geodetic_up(*p[:2]) for p in places], axis=-1)),
-        sine_mask=jnp.full(len(stations), np.sin(mask)),
+        sine_mask=jnp.asarray(np.broadcast_to(np.sin(mask), (len(stations),))),
     )
 
 
