@@ -1,7 +1,7 @@
 """The one command, `twin`. Commands of `viz` and `serving` join by entry point.
 
 Every command takes ``--json`` (one object on standard output, all else on standard error) and
-exits with 0, 1 (the run failed), 2 (bad input, a line per problem) or 130 (Ctrl-C), without traceback.
+exits with 0, 1 (the run failed), 2 (bad input, a line each) or 130 (Ctrl-C), without traceback.
 """
 
 import json

@@ -127,7 +127,7 @@ def test_run_with_open_books_fails(small_shell, engine, monkeypatch):
     honest = Battery.loss
     monkeypatch.setattr(Battery, "loss", lambda *x: 0.999 * honest(*x))
     _, lived = jax.jit(lambda *x: step.step(*x))(constellation, state, sky, jnp.asarray(10.0))
-    sums = tally.empty(state).plus(lived, state)
+    sums = tally.empty(state).plus(lived, state, jnp.asarray(10.0))
     after = tally.closed(state, sums, jnp.asarray(10.0))
 
     with pytest.raises(simulate.SimulationError, match="energy book is open by"):
