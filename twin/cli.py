@@ -310,10 +310,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def _report(folder: Path) -> Any:
-    from twin.report_form import Report
+    from twin.report_form import parse
     from twin.results import Run
 
-    return Report.model_validate(Run(folder).report())
+    return parse(Run(folder).report(), str(folder))
 
 
 def _keys(rows: list[dict[str, str]]) -> None:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from twin.problems import InputError, Problem
 
 Band = tuple[float, float]
 
@@ -136,6 +138,17 @@ class Report(Part):
     verdicts: list[Verdict]
     warnings: list[str]
     sentence: str = Field(description="the run in one sentence")
+
+
+def parse(content: Any, where: str) -> Report:
+    """A report read from a file; one that another version wrote is said to be so, in one line."""
+    try:
+        return Report.model_validate(content)
+    except ValidationError as error:
+        first = ".".join(map(str, error.errors()[0]["loc"]))
+        what = f"the report has another form than this version's ({first})"
+        hint = "run the scenario again, or show it with the version that wrote it"
+        raise InputError([Problem(where, what, hint=hint)]) from None
 
 
 def schema() -> dict[str, Any]:

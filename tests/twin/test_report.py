@@ -8,8 +8,9 @@ from twin.build import build
 from twin.fleet import fleet
 from twin.flight import fly
 from twin.load import load
+from twin.problems import InputError
 from twin.report import FACTORS, _smallest
-from twin.report_form import Report
+from twin.report_form import Report, parse
 from twin.results import Run
 
 
@@ -167,6 +168,16 @@ def test_the_three_sentences_carry_their_numbers(flown):
     page = words.page(said)
     assert max(map(len, page.splitlines())) < 140
     assert "class large: 4 satellites" in page
+
+
+def test_a_report_of_another_version_is_named_in_one_line(flown):
+    """Old runs stay readable by xarray; their report asks for the version that wrote it."""
+    run, said = flown
+    old = said.model_dump(mode="json") | {"groups": {"large": {"satellites": 4}}}
+    with pytest.raises(InputError, match="another form") as caught:
+        parse(old, str(run.folder))
+    assert len(caught.value.problems) == 1
+    assert parse(said.model_dump(mode="json"), "here") == said
 
 
 def _leaves(tree):
