@@ -45,16 +45,6 @@ def earth_rotation(start: Epoch, seconds: Seconds) -> Float[np.ndarray, "*time"]
     return np.asarray(wrapped + _TAU * np.round((expected - wrapped) / _TAU))
 
 
-def earth_rotation_line(start: Epoch, duration: float) -> tuple[float, float]:
-    """Angle at `start` (rad) and mean rate (rad/s): `earth_rotation` as a line, for use in a scan.
-
-    Off by UT1's own unsteadiness: at the equator 0.04 m in a day, 0.3 m in a week, 1 m in a month.
-    """
-    duration = max(float(duration), 3600.0)
-    first, last = earth_rotation(start, np.array([0.0, duration]))
-    return float(first), float((last - first) / duration)
-
-
 def itrf_from_teme(start: Epoch, seconds: Seconds) -> Rotations:
     """Into the Earth-fixed frame: a turn about the axis by minus the sidereal angle."""
     angle = earth_rotation(start, seconds)

@@ -9,7 +9,6 @@ from skyfield.framelib import itrs
 from twin.clock import Epoch, skyfield_times, timescale
 from twin.frames import (
     earth_rotation,
-    earth_rotation_line,
     gcrs_from_itrf,
     gcrs_from_teme,
     gcrs_state_from_teme,
@@ -97,14 +96,6 @@ def test_the_sidereal_angle_never_jumps():
     assert 0 <= earth_rotation(START, 0.0) < 2 * np.pi
     rate = np.diff(angle) / np.diff(seconds)
     assert np.allclose(rate, 7.2921158e-5, rtol=1e-7)
-
-
-@pytest.mark.parametrize("days, metres", [(1, 0.1), (30, 2.0)])
-def test_the_sidereal_line_is_close(days, metres):
-    angle, rate = earth_rotation_line(START, days * 86_400.0)
-    seconds = np.linspace(0.0, days * 86_400.0, 100)
-    off = np.abs(angle + rate * seconds - earth_rotation(START, seconds)) * 6_378_137
-    assert off.max() < metres
 
 
 def test_rotate_z_is_the_frame_rotation():

@@ -1,9 +1,7 @@
-"""What the Earth itself sends to a face: reflected sunlight (albedo) and infrared.
+"""How much of a face's view the Earth fills, which scales the albedo and infrared that reach it.
 
 The Earth is a sphere that reflects and radiates alike everywhere and equally in all directions
-(Lambert). Reflected light is taken as if the whole visible Earth were lit as the point below the
-satellite is: right near noon, too little beyond the terminator, as usual for fluxes averaged over
-an orbit.
+(Lambert). The fluxes themselves are put together in `forcing.glimpse`.
 
 Source: Gilmore (ed.), Spacecraft Thermal Control Handbook, vol. 1 (2002), chapter 2.
 """
@@ -13,8 +11,6 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twin.arrays import Scalar, Vec3
-from twin.constants import EARTH_RADIUS
 from twin.fastmath import arccos
 
 Real = Float[Array, "*any"]
@@ -39,38 +35,6 @@ def plate_view_factor(sine_horizon: Real, cosine_tilt: Real) -> Real:
 def fast_view_factor(sine_horizon: Real, cosine_tilt: Real) -> Real:
     """`plate_view_factor` within 4e-8, without library trigonometry."""
     return _view_factor(sine_horizon, cosine_tilt, arccos)
-
-
-def nadir_cosine(position: Vec3, normal: Vec3) -> Scalar:
-    """How squarely a face with unit `normal` looks at the Earth's centre: the `cosine_tilt`."""
-    x, y, z = position[0], position[1], position[2]
-    radius = jnp.sqrt(x * x + y * y + z * z)
-    return -(x * normal[0] + y * normal[1] + z * normal[2]) / radius
-
-
-def albedo_flux(
-    position: Vec3, sun_position: Vec3, view_factor: Scalar, solar_flux: Scalar, albedo: Scalar
-) -> Scalar:
-    """Reflected sunlight on a face (W/m², before absorption): zero at night below the satellite."""
-    x, y, z = position[0], position[1], position[2]
-    sun_x, sun_y, sun_z = sun_position[0], sun_position[1], sun_position[2]
-    along = x * sun_x + y * sun_y + z * sun_z
-    scale2 = (x * x + y * y + z * z) * (sun_x * sun_x + sun_y * sun_y + sun_z * sun_z)
-    return solar_flux * albedo * view_factor * jnp.maximum(along / jnp.sqrt(scale2), 0.0)
-
-
-def infrared_flux(view_factor: Real, earth_flux: Scalar) -> Real:
-    """The Earth's own heat on a face (W/m², before absorption).
-
-    `earth_flux` leaves the Earth's surface: about 237 W/m² on average, 220 to 260 by place.
-    """
-    return view_factor * earth_flux
-
-
-def sine_horizon(position: Vec3) -> Scalar:
-    """R/r: the sine of the Earth's angular radius, as a sphere of equatorial radius."""
-    x, y, z = position[0], position[1], position[2]
-    return EARTH_RADIUS / jnp.sqrt(x * x + y * y + z * z)
 
 
 def _view_factor(
