@@ -1,0 +1,377 @@
+"""The bus: laws over a hundred thousand made-up moments, simulated days, and Basilisk's battery."""
+
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from twin.environment.eclipse import shadow_coordinate, sunlit, sunlit_fraction
+from twin.spacecraft.array import SolarArray
+from twin.spacecraft.battery import RESISTANCE_TIME, Battery
+from twin.spacecraft.bus import NO_ISL, SAFE, Demand, Loads, plan, settle
+
+ORACLE = Path(__file__).parents[2] / "oracles" / "power_basilisk.csv"
+DT = jnp.asarray(10.0)
+WINDOW = (273.15, 283.15, 318.15, 328.15)
+CONSUMERS = ("survival", "comms", "isl")
+
+
+def _leaves(kind, *values):
+    return kind(*(jnp.asarray(x, float) for x in np.broadcast_arrays(*values)))
+
+
+def _battery(capacity, floor=0.0, rate=0.5):
+    capacity = np.asarray(capacity, float)
+    resistance = RESISTANCE_TIME / np.maximum(capacity, 1.0)
+    most = rate * capacity / 3600
+    return _leaves(Battery, capacity, floor * capacity, resistance, 0.998, most, most, *WINDOW)
+
+
+@cache
+def _moments(dt=10.0):
+    """Made-up moments of many satellites: what the bus was asked, promised and settled."""
+    rng = np.random.default_rng(7)
+    n = 100_000
+
+    def some(low, high):
+        return jnp.asarray(rng.uniform(low, high, n))
+
+    def often_zero(high):
+        return jnp.asarray(rng.uniform(0, high, n) * (rng.random(n) > 0.2))
+
+    capacity = jnp.asarray(rng.uniform(1e4, 1e7, n) * (rng.random(n) > 0.1))
+    battery = _leaves(
+        Battery,
+        capacity,
+        some(0, 0.5) * capacity,
+        RESISTANCE_TIME / jnp.maximum(capacity, 1.0) * some(0, 5),
+        some(0.8, 1),
+        often_zero(3000),
+        often_zero(3000),
+        *WINDOW,
+    )
+    edge = rng.integers(0, 4, n)  # empty, full, near the floor, anywhere
+    share = jnp.asarray(np.choose(edge, [0.0, 1.0, 0.0, rng.random(n)]))
+    energy = battery.floor + share * (capacity - battery.floor)
+    energy = jnp.minimum(energy + jnp.asarray((edge == 2) * rng.uniform(0, 1000, n)), capacity)
+    temperature = some(250, 330)
+    available = often_zero(5000)
+    demand = Demand(often_zero(1000), often_zero(1000), often_zero(1000))
+    level = jnp.asarray(rng.integers(0, 4, n))
+    least, most = often_zero(500), often_zero(3000)
+    most = least + most
+    now = least + some(0, 1) * (most - least)
+    # in the step the chip may warm or cool: the mean draw is anything between least and most
+    wish = least + some(0, 1) * (most - least)
+
+    @jax.jit
+    def live(battery, demand, level, energy, temperature, available, now, most, wish, dt):
+        promise = plan(battery, demand, level, energy, temperature, available, now, most, dt)
+        share = promise.payload_share
+        flows = settle(
+            battery, promise, energy, temperature, available, share * wish, (1 - share) * wish
+        )
+        after = battery.after(energy, temperature, flows.charge, flows.discharge, dt)
+        return after, flows, promise
+
+    given = (battery, demand, level, energy, temperature, available, now, most, wish)
+    return jax.tree.map(
+        np.asarray, (given, *live(*given, jnp.asarray(dt)))
+    )  # NumPy compiles no test's arithmetic
+
+
+def _payload_demand():
+    return _moments()[0][-1]
+
+
+@pytest.mark.parametrize("dt", [10.0, 3600.0])
+def test_books_close_to_rounding(dt):
+    """Array, battery, bus and each consumer: 1e-12 of what flowed, or of what is stored."""
+    (battery, demand, _, before, *_), after, flows, _ = _moments(dt)
+    flowed = flows.extracted + flows.charge + flows.discharge + 1.0
+
+    def closed(imbalance, size):
+        assert np.max(np.abs(imbalance) / size) < 1e-12
+
+    closed(flows.available - flows.extracted - flows.curtailed, flows.available + 1)
+    stored = (after - before) / dt
+    closed(stored - (flows.charge - flows.discharge - flows.loss), flowed + battery.capacity / dt)
+    served = flows.survival + flows.comms + flows.isl + flows.payload
+    closed(flows.extracted + flows.discharge - flows.charge - flows.shunted - served, flowed)
+    for name in CONSUMERS:
+        wanted = getattr(demand, name)
+        unserved = getattr(flows, f"unserved_{name}")
+        closed(wanted - getattr(flows, name) - unserved, wanted + 1)
+    closed(_payload_demand() - flows.payload - flows.unserved_payload, _payload_demand() + 1)
+
+
+@pytest.mark.parametrize("dt", [10.0, 3600.0])
+def test_limits_are_never_left(dt):
+    (battery, _, _, before, *_), after, flows, promise = _moments(dt)
+    slack = 1e-12 * (battery.capacity + 1e4 * dt)  # rounding of some kilowatts over the step
+    assert (after <= battery.capacity + slack).all()
+    assert (after >= np.minimum(battery.floor, before) - slack).all()
+    assert (flows.charge <= battery.charge_limit + 1e-9).all()
+    assert (flows.discharge <= battery.discharge_limit + 1e-9).all()
+    for name, flow in vars(flows).items():
+        assert (flow >= 0).all(), f"{name} has a direction"
+    assert (np.minimum(flows.charge, flows.discharge) == 0).all(), "never both at once"
+    assert ((promise.payload_share >= 0) & (promise.payload_share <= 1)).all()
+
+
+def test_the_first_in_line_is_served_first():
+    (_, demand, level, *_), _, flows, promise = _moments()
+    short = np.zeros(level.shape, bool)
+    for name, after in zip(CONSUMERS, ("comms", "isl", "payload"), strict=True):
+        owed = getattr(flows, f"unserved_{name}")
+        off = {"survival": 9, "comms": SAFE, "isl": NO_ISL}[name]
+        short |= (owed > 1e-9) & (level < off)
+        assert short.sum() > 1000
+        assert (getattr(flows, after)[short] <= 1e-9).all(), f"{after} goes without before {name}"
+    assert (flows.payload[flows.unserved_survival > 0] == 0).all()
+    hungry = flows.unserved_survival + flows.unserved_comms > 1e-9
+    assert promise.starved[hungry & (level < SAFE)].all()
+
+
+def test_what_is_shed_gets_nothing_and_is_owed_all():
+    (_, demand, level, *_), _, flows, _ = _moments()
+    unlinked, safe = level >= NO_ISL, level >= SAFE
+    assert (flows.isl[unlinked] == 0).all() and (flows.comms[safe] == 0).all()
+    assert (flows.payload[safe] == 0).all()
+    np.testing.assert_array_equal(flows.unserved_isl[unlinked], demand.isl[unlinked])
+    np.testing.assert_array_equal(flows.unserved_comms[safe], demand.comms[safe])
+    np.testing.assert_array_equal(flows.unserved_payload[safe], _payload_demand()[safe])
+    assert (flows.comms[~safe] > 0).sum() > 1000
+
+
+def test_shunt_acts_only_when_the_battery_cannot():
+    _, _, flows, promise = _moments()
+    acts = flows.shunted > 1e-9
+    assert acts.sum() > 100
+    np.testing.assert_allclose(flows.charge[acts], promise.room[acts], atol=1e-9)
+
+
+def test_below_freezing_the_array_is_curtailed():
+    (_, _, _, _, temperature, *_), _, flows, promise = _moments()
+    cold = temperature <= 273.15
+    assert (flows.charge[cold] == 0).all()
+    idle = cold & (flows.discharge == 0)
+    served = flows.survival + flows.comms + flows.isl + flows.payload + flows.shunted
+    assert idle.sum() > 1000
+    np.testing.assert_allclose((flows.available - flows.curtailed)[idle], served[idle], atol=1e-9)
+
+
+def test_slopes_are_finite_at_every_edge():
+    battery, demand, level, energy, temperature, available, *_ = _moments()[0]
+
+    def stored(battery, demand, energy, temperature, available, level):
+        promise = plan(
+            battery, demand, level, energy, temperature, available, 0 * energy, 90 + 0 * energy, DT
+        )
+        share = promise.payload_share
+        flows = settle(battery, promise, energy, temperature, available, 90 * share, 0 * share)
+        after = battery.after(energy, temperature, flows.charge, flows.discharge, DT)
+        return after + sum(vars(flows).values(), jnp.asarray(0.0))
+
+    slope = jax.jit(jax.vmap(jax.grad(stored, argnums=(0, 1, 2, 3, 4))))
+    given = jax.tree.map(jnp.asarray, (battery, demand, energy, temperature, available, level))
+    slopes = slope(*given)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
+
+
+# Days
+
+
+N = 200  # satellites in every test of days: one compiled program
+
+
+def _loads(survival=60.0, comms=30.0, isl=40.0, below=(0.6, 0.5, 0.4), above=0.1):
+    rows = (jnp.full(N, x) for x in (survival, comms, isl))
+    levels = jnp.asarray([[x] * N for x in below])
+    return Loads(*rows, levels, levels + above)
+
+
+@jax.jit
+def _day(battery, loads, start, available, temperature, dt, sheds=True):
+    """A day under a given array power: energies, levels, flows, step by step; payload 100 W.
+
+    Without `sheds`, safe mode is not entered when the bus is starved.
+    """
+    hundred = jnp.full_like(start, 100.0)
+
+    def step(carry, available):
+        energy, level = carry
+        demand = Demand(loads.survival, loads.comms, loads.isl)
+        ask = jnp.where(level >= 1, 0.0, hundred)
+        promise = plan(battery, demand, level, energy, temperature, available, ask, ask, dt)
+        payload = promise.payload_share * ask
+        owed = (1 - promise.payload_share) * ask + (hundred - ask)
+        flows = settle(battery, promise, energy, temperature, available, payload, owed)
+        after = battery.after(energy, temperature, flows.charge, flows.discharge, dt)
+        level = loads.shed(level, battery.charge(after), promise.starved & sheds)
+        return (after, level), (after, level, flows)
+
+    level = jnp.zeros(start.shape, jnp.int32)
+    return jax.lax.scan(step, (start, level), available)[1]
+
+
+def _sky(power, dt=60.0, night=0.36, period=5700.0):
+    """Array power over a day: lit or dark, with edges of a minute."""
+    phase = (np.arange(0, 86_400, dt) / period) % 1
+    lit = np.clip((1 - night - phase) * period / 60, 0, 1)
+    return jnp.asarray(lit[:, None] * np.broadcast_to(power, N))
+
+
+NEVER = (-1.0, -1.0, -1.0)
+WARM = 295.0
+
+
+def test_more_battery_is_never_emptier():
+    """Same sky and loads, nothing shed: never fewer joules; nor less charge if none went short.
+
+    The charge may be less while one that ran dry refills: it has less to fill.
+    """
+    capacity = np.geomspace(2e5, 6e6, N)
+    battery = _battery(capacity, floor=0.2, rate=1.0)
+    heat, dt = jnp.full(N, WARM), jnp.asarray(60.0)
+    loads = _loads(below=NEVER, above=0.0)
+    energy, _, flows = _day(battery, loads, battery.capacity, _sky(420.0), heat, dt, False)
+    assert (np.diff(energy, axis=1) > -1e-9 * capacity[1:]).all()
+    owed = [getattr(flows, f"unserved_{name}") for name in (*CONSUMERS, "payload")]
+    hungry = np.sum(owed, axis=(0, 1))
+    fed = hungry < 1e-9
+    assert 50 < fed.sum() < 150, "both kinds are among them"
+    assert (np.diff(hungry) <= 1e-6 * hungry.max()).all(), "nor hungrier"
+    share = np.asarray(energy)[:, fed] / capacity[fed]
+    assert (np.diff(share, axis=1) > -1e-9).all()
+
+
+def test_no_battery_serves_in_the_sun_only():
+    battery = _battery(np.zeros(N))
+    sky = _sky(420.0)
+    heat, dt = jnp.full(N, WARM), jnp.asarray(60.0)
+    energy, level, flows = _day(battery, _loads(), jnp.zeros(N), sky, heat, dt)
+    assert (energy == 0).all()
+    dark, lit = np.asarray(sky == 0), np.asarray(sky == 420.0)
+    for name in (*CONSUMERS, "payload"):
+        assert (getattr(flows, name)[dark] == 0).all()
+    assert (level[dark] == SAFE).all()
+    steady = lit & np.roll(lit, 1, axis=0)  # it leaves safe mode one step after sunrise
+    assert (level[steady] == 0).all()
+    steady &= np.roll(steady, 1, axis=0)
+    assert (flows.payload[steady] == 100).all() and (flows.isl[steady] == 40).all()
+
+
+def test_shedding_goes_up_at_once_and_down_past_the_release():
+    loads = jax.tree.map(lambda x: x[..., :1], _loads())
+    #   charge, starved -> level
+    story = [
+        (0.80, False, 0), (0.61, False, 0), (0.59, False, 1), (0.65, False, 1), (0.45, False, 2),
+        (0.39, False, 3), (0.45, False, 3), (0.51, False, 2), (0.59, False, 2), (0.61, False, 1),
+        (0.69, False, 1), (0.71, False, 0), (0.90, True, 3), (0.90, False, 0), (0.30, False, 3),
+    ]  # fmt: skip
+    level = jnp.zeros(1, jnp.int32)
+    for charge, starved, expected in story:
+        level = loads.shed(level, jnp.asarray([charge]), jnp.asarray([starved]))
+        assert level.dtype == jnp.int32
+        assert int(level[0]) == expected, (charge, starved)
+
+
+def test_hysteresis_does_not_chatter():
+    """A night too long and a day too weak: as many changes of level as nights, not as steps."""
+    battery = _battery(np.full(N, 2e6), floor=0.1, rate=1.0)
+    heat, dt = jnp.full(N, WARM), jnp.asarray(60.0)
+    sky = _sky(np.linspace(60, 600, N))
+    _, level, _ = _day(battery, _loads(), battery.capacity, sky, heat, dt)
+    reached = np.asarray(level).max(0)
+    assert set(np.unique(reached)) == {0, 1, 2, 3}
+    changes = (np.diff(np.asarray(level), axis=0) != 0).sum(0)
+    orbits = 86_400 / 5700
+    assert changes.max() <= 6 * orbits, "each level goes up and down once an orbit at most"
+
+    sharp = _loads(above=0.0)
+    _, level, _ = _day(battery, sharp, battery.capacity, sky, heat, dt)
+    without = (np.diff(np.asarray(level), axis=0) != 0).sum(0)
+    assert without.max() > 2 * changes.max(), "without the gap it does: the test can fail"
+
+
+def test_a_supply_on_the_edge_does_not_chatter():
+    """A battery that cannot lift survival and comms: safe mode stays while the supply is short."""
+    battery = _battery(np.full(N, 1e6), rate=0.3)  # 83 W, of 90 W essential
+    heat, dt = jnp.full(N, WARM), jnp.asarray(60.0)
+    sky = _sky(420.0)
+    _, level, flows = _day(battery, _loads(below=NEVER), battery.capacity, sky, heat, dt)
+    changes = int((jnp.diff(level[:, 0]) != 0).sum())
+    assert 20 < changes <= 2 * 16, "in at nightfall, out at sunrise"
+    assert (flows.survival == 60.0).all()
+
+    none = _battery(np.zeros(N))
+    flicker = jnp.asarray(np.resize([88.0, 94.0], 1440)[:, None] * np.ones(N))  # about 90 W
+    _, level, _ = _day(none, _loads(), jnp.zeros(N), flicker, heat, dt)
+    assert (level == SAFE).all(), "safe mode is left with something to spare"
+
+
+# Basilisk
+
+
+@cache
+def _golden():
+    table = np.genfromtxt(ORACLE, delimiter=",", names=True, skip_header=2)
+    place = np.stack([table[x] for x in ("x", "y", "z")])
+    sun = np.stack([table[f"sun_{x}"] for x in ("x", "y", "z")])
+    return table, place, sun
+
+
+def test_shadow_matches_basilisk():
+    """Same circles, same radii: to 1e-8. The fast form, with a straight limb, within 0.0006."""
+    table, place, sun = _golden()
+    full = jax.jit(jax.vmap(sunlit_fraction, in_axes=(1, 1, None)))(place, sun, jnp.asarray(0.0))
+    assert ((table["shadow"] > 0) & (table["shadow"] < 1)).sum() > 30
+    np.testing.assert_allclose(full, table["shadow"], rtol=0, atol=1e-8)
+    height = jax.vmap(shadow_coordinate, in_axes=(1, 1, None))(place, sun, 0.0)
+    np.testing.assert_allclose(sunlit(height), table["shadow"], rtol=0, atol=6e-4)
+
+
+def _basilisk_orbits():
+    """Panel power and stored energy by our kernels, from the positions alone."""
+    table, place, sun = _golden()
+    whole = np.isfinite(table["stored"])
+    table, place, sun = table[whole], place[:, whole], sun[:, whole]
+    lit = jax.vmap(sunlit_fraction, in_axes=(1, 1, None))(place, sun, jnp.asarray(0.0))
+    to_sun = sun - place
+    distance = np.linalg.norm(to_sun, axis=0)
+    cosine = np.maximum(np.array([0.6, 0.0, 0.8]) @ (to_sun / distance), 0.0)
+    flux = 1361.0 * (149_597_870_693.0 / distance) ** 2  # Basilisk's constants
+    array = _leaves(SolarArray, 2.0, 0.29, 0.0, -0.0023, 301.15)
+    zero = jnp.zeros(lit.shape)
+    power = array.power(jnp.asarray(flux * cosine) * lit, zero + 301.15, zero)
+
+    big, wide = 1e9, (0.0, 1.0, 998.0, 999.0)
+    ideal = _leaves(Battery, 400 * 3600.0, 0.0, 0.0, 1.0, big, big, *wide)
+    nothing, heat, dt = jnp.asarray(0.0), jnp.asarray(293.15), jnp.asarray(30.0)
+
+    def step(energy, row):
+        available, load = row
+        demand, level = Demand(load, nothing, nothing), jnp.asarray(0)
+        promise = plan(ideal, demand, level, energy, heat, available, nothing, nothing, dt)
+        flows = settle(ideal, promise, energy, heat, available, nothing, nothing)
+        after = ideal.after(energy, heat, flows.charge, flows.discharge, dt)
+        return after, after
+
+    rows = power[1:], jnp.asarray(table["load"][1:])
+    stored = jax.lax.scan(step, jnp.asarray(table["stored"][0]), rows)[1]
+    return table, power, np.concatenate([table["stored"][:1], stored])
+
+
+def test_panel_and_battery_match_basilisk_over_three_orbits():
+    """A lossless battery of ours is its `simpleBattery`: 1e-9 of the power, 1e-9 of the charge."""
+    table, power, stored = _basilisk_orbits()
+    np.testing.assert_allclose(power, table["panel"], rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(stored, table["stored"], rtol=1e-9)
+    full = table["stored"] == 400 * 3600.0
+    assert full.sum() > 100, "it fills"
+    assert table["stored"].min() < 0.8 * 400 * 3600.0, "and is drawn from"
+    assert np.ptp(table["load"]) > 150, "under a changing load"

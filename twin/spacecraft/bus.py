@@ -1,0 +1,189 @@
+"""The bus: who is fed, in which order, and who is switched off before it is too late.
+
+Consumers in order of priority: survival (avionics and heaters), comms, isl (laser terminals),
+payload. A level of shedding, held in the state, switches them off from the end: 1 puts the payload
+to sleep, 2 also the laser terminals, 3 is safe mode, with survival alone.
+
+No flow here is a remainder: each is computed by its own formula, so that the books can disagree.
+
+Source: Wertz & Larson, Space Mission Analysis and Design (1999), 11.4.4, for regulation by a
+peak-power tracker and a shunt; the order and the levels are assumed.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from twin.arrays import Each, Scalar
+from twin.spacecraft.battery import Battery
+
+Level = Int[Array, "*sat"]
+
+NO_PAYLOAD, NO_ISL, SAFE = 1, 2, 3
+AMPLE = 1.1  # safe mode is left only if the supply exceeds survival and comms by this factor
+
+
+class Loads(eqx.Module):
+    """What the consumers but the payload draw, and at which charge they are shed.
+
+    Thresholds are states of charge for levels 1, 2, 3: `shed_below` falling, each below its
+    `restored_above`.
+    """
+
+    survival: Float[Array, "*sat"]  # W, without heaters
+    comms: Float[Array, "*sat"]  # W
+    isl: Float[Array, "*sat"]  # W
+    shed_below: Float[Array, "3 *sat"]
+    restored_above: Float[Array, "3 *sat"]
+
+    def shed(self, level: Level, charge: Each, starved: Bool[Array, "*sat"]) -> Level:
+        """The next level: up as soon as the charge is short, down only past the release.
+
+        `starved`: in the step before, the supply could not feed survival and comms (`Plan` says
+        so); then it is safe mode at any charge.
+        """
+        asleep, unlinked, safe = (
+            (charge < below) | ((level >= n) & (charge <= above))
+            for n, below, above in zip(
+                (NO_PAYLOAD, NO_ISL, SAFE), self.shed_below, self.restored_above, strict=True
+            )
+        )
+        zero = jnp.zeros_like(level)
+        mild = jnp.where(unlinked, zero + NO_ISL, jnp.where(asleep, zero + NO_PAYLOAD, zero))
+        return jnp.where(safe | starved, zero + SAFE, mild)
+
+
+class Demand(eqx.Module):
+    """What the consumers but the payload ask for in this step (W), shed or not."""
+
+    survival: Float[Array, "*sat"]  # heaters included
+    comms: Float[Array, "*sat"]
+    isl: Float[Array, "*sat"]
+
+
+class Plan(eqx.Module):
+    """What the bus can promise before the step: it binds, so no load is served from nothing."""
+
+    extracted: Float[Array, "*sat"]  # taken from the array
+    curtailed: Float[Array, "*sat"]  # left in the array, since nobody can use it
+    survival: Float[Array, "*sat"]  # served
+    comms: Float[Array, "*sat"]
+    isl: Float[Array, "*sat"]
+    unserved_survival: Float[Array, "*sat"]
+    unserved_comms: Float[Array, "*sat"]
+    unserved_isl: Float[Array, "*sat"]
+    payload_share: Float[Array, "*sat"]  # of what the payload asks for
+    room: Float[Array, "*sat"]  # what the battery can take
+    starved: Bool[Array, "*sat"]  # too little for survival and comms: safe mode comes next
+
+
+class BusFlows(eqx.Module):
+    """Mean electrical powers over one step (W), each positive, each by its own formula."""
+
+    available: Float[Array, "*sat"]
+    extracted: Float[Array, "*sat"]
+    curtailed: Float[Array, "*sat"]
+    charge: Float[Array, "*sat"]
+    discharge: Float[Array, "*sat"]
+    loss: Float[Array, "*sat"]
+    shunted: Float[Array, "*sat"]
+    survival: Float[Array, "*sat"]
+    comms: Float[Array, "*sat"]
+    isl: Float[Array, "*sat"]
+    payload: Float[Array, "*sat"]
+    unserved_survival: Float[Array, "*sat"]
+    unserved_comms: Float[Array, "*sat"]
+    unserved_isl: Float[Array, "*sat"]
+    unserved_payload: Float[Array, "*sat"]
+
+
+def plan(
+    battery: Battery,
+    demand: Demand,
+    level: Level,
+    energy: Each,
+    temperature: Each,
+    available: Each,
+    payload_now: Each,
+    payload_most: Each,
+    dt: Scalar,
+) -> Plan:
+    """Share the power out for the coming step: by priority, then the battery.
+
+    `demand` is whole: what is shed is switched off here and owed to its consumer. `payload_now` is
+    what the payload would draw at its present temperature, `payload_most` what it could draw at
+    any; asleep, both are its sleep's draw. The promise is measured by the second, the array is
+    loaded by the first. In safe mode the payload's share is zero. `temperature` is the battery's.
+    """
+    reach = battery.reach(energy, temperature, dt)
+    supply = available + reach
+    safe, unlinked = level >= SAFE, level >= NO_ISL
+    comms = jnp.where(safe, 0.0, demand.comms)
+    isl = jnp.where(unlinked, 0.0, demand.isl)
+
+    after_survival = jnp.maximum(supply - demand.survival, 0.0)
+    after_comms = jnp.maximum(after_survival - comms, 0.0)
+    after_isl = jnp.maximum(after_comms - isl, 0.0)
+    survival_served = jnp.minimum(demand.survival, supply)
+    comms_served = jnp.minimum(comms, after_survival)
+    isl_served = jnp.minimum(isl, after_comms)
+    served = survival_served + comms_served + isl_served
+
+    short = payload_most > after_isl
+    share = jnp.where(short, after_isl / jnp.maximum(payload_most, 1e-9), 1.0)
+    share = jnp.where(safe, 0.0, share)
+    room = battery.room(energy, temperature, dt)
+    # The last term is for a battery too small to lend what the payload may rise by in the step.
+    wanted = served + jnp.maximum(share * payload_now + room, share * payload_most - reach)
+    essential = demand.survival + demand.comms
+    return Plan(
+        extracted=jnp.minimum(available, wanted),
+        curtailed=jnp.maximum(available - wanted, 0.0),
+        survival=survival_served,
+        comms=comms_served,
+        isl=isl_served,
+        unserved_survival=jnp.maximum(demand.survival - supply, 0.0),
+        unserved_comms=jnp.where(
+            safe, demand.comms, jnp.maximum(demand.comms - after_survival, 0.0)
+        ),
+        unserved_isl=jnp.where(unlinked, demand.isl, jnp.maximum(demand.isl - after_comms, 0.0)),
+        payload_share=share,
+        room=room,
+        starved=supply < jnp.where(safe, AMPLE * essential, essential),
+    )
+
+
+def settle(
+    battery: Battery,
+    plan: Plan,
+    energy: Each,
+    temperature: Each,
+    available: Each,
+    payload: Each,
+    unserved_payload: Each,
+) -> BusFlows:
+    """Settle the step once the payload's mean draw is known.
+
+    A payload that throttled within the step leaves a little more than the battery has room for: a
+    shunt on the bus turns that into heat.
+    """
+    surplus = plan.extracted - plan.survival - plan.comms - plan.isl - payload
+    charge = jnp.clip(surplus, 0.0, plan.room)
+    discharge = jnp.maximum(-surplus, 0.0)
+    return BusFlows(
+        available=available,
+        extracted=plan.extracted,
+        curtailed=plan.curtailed,
+        charge=charge,
+        discharge=discharge,
+        loss=battery.loss(energy, temperature, charge, discharge),
+        shunted=jnp.maximum(surplus - plan.room, 0.0),
+        survival=plan.survival,
+        comms=plan.comms,
+        isl=plan.isl,
+        payload=payload,
+        unserved_survival=plan.unserved_survival,
+        unserved_comms=plan.unserved_comms,
+        unserved_isl=plan.unserved_isl,
+        unserved_payload=unserved_payload,
+    )
