@@ -23,17 +23,17 @@ run: $(READY)  ## simulate, report and picture the twelve that fly and the 2,800
 	done
 
 test: $(READY)  ## the tests that need neither GPU nor patience
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --check --quiet --output-format concise . || { echo "Please run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(READY)  ## the tests that take their time or compare pictures
-	@$(BIN)/python -m pytest -m '(slow or image) and not gpu' || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m '(slow or image) and not gpu' || [ $$? -eq 5 ]
 
 bench: $(READY)  ## measure, print, and append to tests/bench/rows.jsonl; gates nothing
 	@$(BIN)/python tests/bench/run.py

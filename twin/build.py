@@ -5,7 +5,7 @@ error bars are run, as one batch.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -13,36 +13,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from twin import tally
-from twin.constants import CELSIUS, EARTH_FLATTENING, HOUR, WH
-from twin.constellation import (
-    CHIP,
-    LINKS,
-    NODES,
-    Constellation,
-    Satellite,
-    Skin,
-    State,
-    Surroundings,
-)
+from twin.anatomy import Anatomy, anatomy
+from twin.arrays import Each
+from twin.constants import CELSIUS, DAY, EARTH_FLATTENING, EARTH_ROTATION, HOUR, WH
+from twin.constellation import BATTERY, CHIP, Constellation, Satellite, Skin, State, Surroundings
+from twin.crafts import Gallery, gallery
+from twin.environment.radiation import upset_stream, upsets, waiting
+from twin.environment.sun import sun_positions
 from twin.fleet import Fleet, device_numbers
+from twin.frames import earth_rotation
 from twin.profiles import Profile
 from twin.scenario import InferencePayload, Scenario, TrainingPayload
-from twin.spacecraft.payload import Payload
-from twin.spacecraft.power import Battery, SolarArray
-from twin.spacecraft.thermal import Network, fastest_rate
+from twin.spacecraft.array import SolarArray, aged
+from twin.spacecraft.attitude import Attitude, inertial_axes
+from twin.spacecraft.battery import Battery
+from twin.spacecraft.bus import Loads
+from twin.spacecraft.payload import RESUME_MARGIN, SHUTDOWN_MARGIN, Governor, Payload
+from twin.spacecraft.thermal import Heater, Network, exchange_rate, fastest_rate
 
 REFERENCE = 28.0 + CELSIUS  # K, at which cell efficiencies are quoted
+TIGHT_RATE = 0.1  # of an exchange, a step: beyond it the exchange enters the step's matrix
 HARSH_RATE = 4.0  # relaxations a step: beyond it the guarded thermal step is compiled
-FACES = {
-    "cold": (0, 0, -1),
-    "sunward": (0, 0, 1),
-    "zenith": (1, 0, 0),
-    "nadir": (-1, 0, 0),
-    "wake": (0, -1, 0),
-}  # up, along, and across towards the Sun
+THROTTLE_START, THROTTLE_FULL = 358.15, 368.15  # K, where a profile gives none. Assumed
+WAKE, RESTART = 5.0, 98.0  # s; of a training payload: as the profiles' own defaults
 
 Value = Callable[[str], np.ndarray]
 """A number of the scenario by its dotted name: one value, or one per variant."""
+
+Lane = Callable[[str], Each]
+"""A parameter by name, along the satellite axis."""
 
 
 def build(
@@ -58,8 +57,12 @@ def build(
     """
     value = value or nominal(scenario)
     satellite, variant = lanes or (np.arange(len(fleet)), np.zeros(len(fleet), np.int64))
+    shown = gallery(scenario, fleet)
+    designs = {name: scenario.class_[name] for name in fleet.classes}
+    body = anatomy(designs, shown, lambda name: lambda key: value(f"class.{name}.{key}"))
     per_class = [
-        _parameters(scenario, name, fleet.profiles.get(name), value) for name in fleet.classes
+        _parameters(scenario, name, fleet.profiles.get(name), value) | body.parameters(name)
+        for name in fleet.classes
     ]
     pick = fleet.class_index[satellite]
 
@@ -68,39 +71,121 @@ def build(
         table = np.stack([np.broadcast_to(row, (variant.max() + 1,)) for row in rows])
         return jnp.asarray(table[pick, variant])
 
-    body = Network(
-        heat_capacity=jnp.stack([lane(f"heat_capacity.{node}") for node in NODES]),
-        conductance=jnp.stack([lane(f"conductance.{link}") for link in LINKS]),
-        emitting_area=jnp.stack([lane(f"emitting_area.{node}") for node in NODES]),
-        links=tuple(LINKS.values()),
-        chip=CHIP,
-    )
-    rates = fastest_rate(body, 400.0)
-    stiff = float(jnp.max(rates)) * scenario.run.step_s > HARSH_RATE
     satellites = Satellite(
+        number=jnp.asarray(satellite, jnp.int32),
         orbit=jax.tree.map(lambda x: x[..., satellite], fleet.orbit),
         surroundings=_fill(Surroundings, lane),
-        skin=_fill(
-            Skin, lane, radiator_normal=jnp.stack([lane(f"radiator_normal.{i}") for i in range(3)])
-        ),
+        attitude=_attitude(scenario, fleet, shown, satellite),
+        skin=_skin(body, shown, satellite, lane),
         panels=_fill(SolarArray, lane),
         battery=_fill(Battery, lane),
-        body=replace(body, guarded=stiff),
+        loads=Loads(
+            **{name: lane(f"{name}_power") for name in ("survival", "comms", "isl")},
+            shed_below=_rows(lane, [f"shed_below.{k}" for k in (1, 2, 3)]),
+            restored_above=_rows(lane, [f"restored_above.{k}" for k in (1, 2, 3)]),
+        ),
+        body=_network(body, lane, scenario.run.step_s),
+        heaters=Heater(
+            power=_rows(lane, ["heater_power"]),
+            on_below=_rows(lane, ["heater_on"]),
+            off_above=_rows(lane, ["heater_off"]),
+            nodes=(BATTERY,),
+        ),
         payload=_fill(Payload, lane),
-        housekeeping_power=lane("housekeeping_power"),
+        governor=_fill(Governor, lane),
+        upsets=upsets(lane("upset_rate"), lane("anomaly_share")),
+        one=jnp.ones(satellite.size),
     )
+    constellation = Constellation(
+        satellites=satellites,
+        sun=fleet.sun,
+        views=shown.views,
+        still=jnp.asarray(inertial_axes(sun_positions(fleet.start, np.zeros(1))[0])),
+        rotation=jnp.asarray([float(earth_rotation(fleet.start, np.zeros(1))[0]), EARTH_ROTATION]),
+        stream=upset_stream(jax.random.PRNGKey(scenario.run.seed)),
+    )
+    return constellation, _first_state(constellation, lane)
+
+
+def _first_state(constellation: Constellation, lane: Lane) -> State:
+    """All satellites as they begin: nothing shed, nothing down, the first upset still to come."""
+    satellites = constellation.satellites
     energy = satellites.battery.capacity * lane("battery_start")
-    temperature = jnp.broadcast_to(lane("temperature_start"), (len(NODES), satellite.size))
-    none = jnp.zeros_like(energy)
-    state = State(
+    nodes = len(satellites.body.names)
+    temperature = jnp.broadcast_to(lane("temperature_start"), (nodes, energy.size))
+    none, count = jnp.zeros_like(energy), jnp.zeros(energy.shape, jnp.int32)
+    no = jnp.zeros(energy.shape, bool)
+    return State(
         battery_energy=energy,
         temperature=temperature,
         battery_loss=none,
         shunted=none,
         alive=jnp.ones(energy.shape, bool),
+        shed=count,
+        starved=no,
+        heating=jnp.zeros(satellites.heaters.power.shape, bool),
+        tripped=no,
+        down=none,
+        hazard_left=waiting(constellation.stream, satellites.number, count),
+        upsets=count,
         ledger=tally.opened(energy, temperature),
     )
-    return Constellation(satellites, fleet.sun), state
+
+
+def _network(body: Anatomy, lane: Lane, step: float) -> Network:
+    """The thermal network, with the guard compiled in where a node is fast for the step."""
+    nodes = range(len(body.nodes))
+    network = Network(
+        heat_capacity=_rows(lane, [f"heat_capacity.{k}" for k in nodes]),
+        conductance=_rows(lane, [f"conductance.{k}" for k in range(len(body.links))]),
+        exchange=_rows(lane, [f"exchange.{k}" for k in range(len(body.pairs))]),
+        flow=_rows(lane, [f"flow.{k}" for k in range(len(body.pipes))]),
+        emitting_area=_rows(lane, [f"emitting_area.{k}" for k in nodes]),
+        names=body.nodes,
+        links=body.links,
+        pairs=body.pairs,
+        pipes=body.pipes,
+        chip=CHIP,
+        arithmetic=body.arithmetic,
+        enclosed=body.enclosed,
+    )
+    stiff = float(jnp.max(fastest_rate(network, 400.0))) * step > HARSH_RATE
+    tight = stiff or float(jnp.max(exchange_rate(network, 400.0), initial=0.0)) * step > TIGHT_RATE
+    return replace(network, guarded=stiff, tight=tight)
+
+
+def _skin(body: Anatomy, shown: Gallery, satellite: np.ndarray, lane: Lane) -> Skin:
+    surfaces = range(len(body.surfaces))
+    return Skin(
+        area=_rows(lane, [f"surface_area.{k}" for k in surfaces]),
+        absorptance=_rows(lane, [f"surface_absorptance.{k}" for k in surfaces]),
+        emittance=_rows(lane, [f"surface_emittance.{k}" for k in surfaces]),
+        shape=jnp.asarray(shown.shape[satellite], jnp.int32),
+        nodes=body.surface_nodes,
+        front=0,
+        back=1,
+    )
+
+
+def _attitude(scenario: Scenario, fleet: Fleet, shown: Gallery, satellite: np.ndarray) -> Attitude:
+    """Which attitude each class takes in the light, in the dark and in safe mode."""
+    designs = [scenario.class_[name] for name in fleet.classes]
+    member = fleet.class_index[satellite]
+
+    def chosen(names: list[str]) -> jax.Array:
+        return jnp.asarray(np.array([shown.kinds.index(n) for n in names])[member], jnp.int32)
+
+    return Attitude(
+        lit=chosen([d.attitude for d in designs]),
+        dark=chosen([d.attitude_dark or d.attitude for d in designs]),
+        safe=chosen([d.attitude_safe or d.attitude for d in designs]),
+        kinds=shown.kinds,
+    )
+
+
+def _rows(lane: Lane, keys: list[str]) -> jax.Array:
+    """Several parameters, one a row; without any, no rows for as many satellites."""
+    return jnp.stack([lane(key) for key in keys]) if keys else lane("area")[None][:0]
 
 
 def nominal(scenario: Scenario) -> Value:
@@ -125,75 +210,55 @@ def _parameters(
     scenario: Scenario, name: str, profile: Profile | None, value: Value
 ) -> dict[str, np.ndarray | float]:
     """All parameters of one class in SI, each one value or one per variant."""
-    design = scenario.class_[name]
-    base, payload = f"class.{name}", design.payload
+    base, payload = f"class.{name}", scenario.class_[name].payload
 
     def of(key: str) -> np.ndarray:
         return value(f"{base}.{key}")
 
-    def body(key: str) -> np.ndarray:
-        return value(f"{base}.body.{key}")
-
-    area, radiator, sides = of("array_m2"), body("radiator_m2"), design.body.radiator_sides
-    aged = (1 - of("array_ageing_per_year")) ** of("array_age_years")
-    capacity = of("battery_wh") * WH
+    area, capacity = of("array_m2"), of("battery_wh") * WH
+    whole = of("array_packing") * of("array_wiring") * of("array_tracker")
+    age = of("array_age_years"), of("array_ageing_per_year")
     most = of("battery_c_rate_per_h") * capacity / HOUR
-    up, along, across = FACES[design.body.radiator_faces]
-    front, back = body("array_front_emittance"), body("array_back_emittance")
-    devices = payload.devices
+    reserve = 1 - of("battery_depth")
+    again = reserve + 0.5 * of("battery_ration_band")
+    isl, safe, more = of("shed_isl_below"), of("safe_below"), of("shed_hysteresis")
     return _device(payload, profile, name, value) | {
         "solar_constant": value("environment.solar_constant_w_m2"),
         "albedo": value("environment.albedo"),
         "infrared": value("environment.earth_infrared_w_m2"),
         "flattening": EARTH_FLATTENING if scenario.environment.shadow == "ellipsoid" else 0.0,
-        "array_area": area,
-        "two_axis": design.array_axes - 1.0,
-        "front_absorptance": body("array_front_absorptance"),
-        "front_emittance": front,
-        "back_absorptance": body("array_back_absorptance"),
-        "back_emittance": back,
-        "radiator_area": radiator,
-        "radiator_sides": float(sides),
-        "radiator_normal.0": float(up),
-        "radiator_normal.1": float(along),
-        "radiator_normal.2": float(across),
-        "radiator_absorptance": body("radiator_absorptance"),
-        "radiator_emittance": body("radiator_emittance"),
-        "box_face": body("box_face_m2"),
-        "box_absorptance": body("box_absorptance"),
-        "box_emittance": body("box_emittance"),
         "area": area,
-        "efficiency": of("array_efficiency") * of("array_losses") * aged,
+        "efficiency": aged(of("array_efficiency") * whole, *age),
+        "back_efficiency": aged(of("array_back_efficiency") * whole, *age),
         "temperature_coefficient": of("array_temperature_coefficient_per_k"),
         "reference_temperature": REFERENCE,
         "capacity": capacity,
         "floor": of("battery_floor") * capacity,
-        "charge_efficiency": of("battery_charge_efficiency"),
-        "discharge_efficiency": of("battery_discharge_efficiency"),
+        "resistance": of("battery_resistance_share") * HOUR / capacity,
+        "coulombic_efficiency": of("battery_coulombic_efficiency"),
         "charge_limit": most,
         "discharge_limit": most,
-        "heat_capacity.array": body("array_heat_capacity_j_k_m2") * area,
-        "heat_capacity.bus": body("bus_heat_capacity_j_k"),
-        "heat_capacity.battery": body("battery_heat_capacity_j_k_wh") * of("battery_wh"),
-        "heat_capacity.chip": body("chip_heat_capacity_j_k") * devices,
-        "heat_capacity.cold_plate": body("cold_plate_heat_capacity_j_k"),
-        "heat_capacity.radiator": body("radiator_heat_capacity_j_k_m2") * radiator,
-        "conductance.array_bus": body("array_bus_w_k"),
-        "conductance.bus_battery": body("bus_battery_w_k"),
-        "conductance.bus_cold_plate": body("bus_cold_plate_w_k"),
-        "conductance.bus_radiator": body("bus_radiator_w_k"),
-        "conductance.chip_cold_plate": body("chip_cold_plate_w_k") * devices,
-        "conductance.cold_plate_radiator": body("cold_plate_radiator_w_k"),
-        "emitting_area.array": area * (front + back),
-        "emitting_area.bus": 6 * body("box_face_m2") * body("box_emittance"),
-        "emitting_area.battery": 0.0,
-        "emitting_area.chip": 0.0,
-        "emitting_area.cold_plate": 0.0,
-        "emitting_area.radiator": sides * radiator * body("radiator_emittance"),
-        "devices": float(devices),
-        "reserve": 1 - of("battery_depth"),
+        "charge_cold": of("battery_charge_cold_k"),
+        "charge_warm": of("battery_charge_warm_k"),
+        "charge_hot": of("battery_charge_hot_k"),
+        "charge_stop": of("battery_charge_stop_k"),
+        "heater_power": of("battery_heater_w"),
+        "heater_on": of("battery_heater_on_k"),
+        "heater_off": of("battery_heater_off_k"),
+        "survival_power": of("survival_w"),
+        "comms_power": of("comms_w"),
+        "isl_power": of("isl_w"),
+        "shed_below.1": reserve,
+        "shed_below.2": np.minimum(isl, reserve),
+        "shed_below.3": np.minimum(safe, reserve),
+        "restored_above.1": again,
+        "restored_above.2": np.minimum(isl + more, again),
+        "restored_above.3": np.minimum(safe + more, again),
+        "devices": float(payload.devices),
+        "reserve": reserve,
         "reserve_band": of("battery_ration_band"),
-        "housekeeping_power": of("housekeeping_w"),
+        "upset_rate": of("resets_per_day") / DAY,
+        "anomaly_share": of("anomaly_share"),
         "battery_start": of("battery_start"),
         "temperature_start": of("temperature_start_k"),
     }
@@ -202,28 +267,53 @@ def _parameters(
 def _device(
     payload: InferencePayload | TrainingPayload, profile: Profile | None, name: str, value: Value
 ) -> dict[str, np.ndarray | float]:
-    """Draw, rate and temperature limits of one device."""
+    """Draw, rate, states and temperature limits of one device."""
     if profile is None or not isinstance(payload, InferencePayload):
-        full = value(f"class.{name}.payload.compute_w")
+
+        def own(key: str) -> np.ndarray:
+            return value(f"class.{name}.payload.{key}")
+
+        full = own("compute_w")
+        idle = full * own("idle_share")
         return {
-            "idle_power": full * value(f"class.{name}.payload.idle_share"),
+            "idle_power": idle,
             "full_power": full,
             "tokens_rate": 0.0,
-            "throttle_start": value(f"class.{name}.payload.throttle_start_k"),
-            "throttle_full": value(f"class.{name}.payload.throttle_full_k"),
+            "throttle_start": own("throttle_start_k"),
+            "throttle_full": own("throttle_full_k"),
+            "curvature": own("power_curvature"),
+            "shutdown": own("shutdown_k"),
+            "resume": own("resume_k"),
+            "sleep_power": idle * own("sleep_share"),
+            "wake": WAKE,
+            "restart": RESTART,
         }
     device = device_numbers(payload, profile, name)
-    full = device.active_power * value(f"profile.{name}.active_power")
+
+    def factor(what: str) -> np.ndarray:
+        return value(f"profile.{name}.{what}")
+
+    full = device.active_power * factor("active_power")
+    start = device.throttle_start or THROTTLE_START
+    stop = device.throttle_full or THROTTLE_FULL
+    bend = device.curvature if payload.power_curvature is None else payload.power_curvature.value
     return {
-        "idle_power": np.minimum(device.idle_power * value(f"profile.{name}.idle_power"), full),
+        "idle_power": np.minimum(device.idle_power * factor("idle_power"), full),
         "full_power": full,
-        "tokens_rate": device.tokens_per_s * value(f"profile.{name}.throughput"),
-        "throttle_start": device.throttle_start or 358.15,
-        "throttle_full": device.throttle_full or 368.15,
+        "tokens_rate": device.tokens_per_s * factor("throughput"),
+        "throttle_start": start,
+        "throttle_full": stop,
+        "curvature": np.clip(bend * factor("curvature"), 0.0, 0.95),
+        "shutdown": stop + SHUTDOWN_MARGIN,
+        "resume": start - RESUME_MARGIN,
+        "sleep_power": device.sleep_power * factor("sleep_power"),
+        "wake": device.wake,
+        "restart": device.restart * factor("restart"),
     }
 
 
 def _fill(cls, lane: Callable[[str], jax.Array], **given: jax.Array):
     """A module whose fields are the lane's parameters of the same names."""
-    names = [f for f in cls.__dataclass_fields__ if f not in given]
+    leaves = [f.name for f in fields(cls) if not f.metadata.get("static")]
+    names = [name for name in leaves if name not in given]
     return cls(**{name: lane(name) for name in names}, **given)

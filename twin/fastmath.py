@@ -4,10 +4,15 @@ On the CPU XLA's own float64 sine and cosine cost 22 ns an element and an invers
 polynomials here cost 1 to 3 ns. Each states its domain and its proven error bound.
 """
 
+from dataclasses import replace
+from typing import TypeVar
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Real = Float[Array, "*any"]
+Tree = TypeVar("Tree")
 
 
 def sincos(angle: Real) -> tuple[Real, Real]:
@@ -58,3 +63,16 @@ def arccos(cosine: Real) -> Real:
         p = coefficient + x * p
     folded = jnp.sqrt(1.0 - x) * p
     return jnp.where(cosine < 0, 3.141592653589793 - folded, folded)
+
+
+def settled(one: Real, values: Tree, *names: str) -> Tree:
+    """The values unchanged, but computed once: each is divided by `one`, which holds 1.
+
+    Of a module, its fields of the given `names`; of a tuple, all. On a CPU XLA repeats the
+    arithmetic behind a value in every loop that reads it (SGP4's five sines became twenty-six) but
+    never repeats a division, and it drops optimization barriers before it forms its loops. A
+    division costs 0.6 ns, a sine and cosine 2 ns.
+    """
+    if names:
+        return replace(values, **{name: getattr(values, name) / one for name in names})  # type: ignore[type-var]
+    return jax.tree.map(lambda x: x / one, values)

@@ -48,6 +48,7 @@ class Fleet:
     class_index: np.ndarray
     classes: tuple[str, ...]
     profiles: dict[str, Profile]  # by class; a training class has none
+    folders: tuple[Path, ...]  # where files that the scenario names are looked for
     warnings: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -100,6 +101,7 @@ def fleet(scenario: Scenario, folders: Sequence[Path] = ()) -> Fleet:
         class_index=np.array(members, np.int32),
         classes=classes,
         profiles=_profiles(scenario, folders),
+        folders=tuple(Path(folder) for folder in folders),
         warnings=tuple(_stale(published, start, duration)),
     )
 

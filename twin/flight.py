@@ -12,16 +12,17 @@ import xarray as xr
 
 from twin import devices, words
 from twin.build import build
-from twin.constellation import NODES, table
+from twin.constellation import table
 from twin.environment.sun import sun_positions
 from twin.fleet import Fleet, elements_path, fleet
 from twin.frames import earth_rotation
 from twin.load import Loaded, load, parse
 from twin.problems import InputError, Problem, nearest
+from twin.recorded import recorded
 from twin.report import Measured, report, versions
 from twin.report_form import Report
 from twin.results import REPORT, Run
-from twin.scenario import CatalogShell, InferencePayload, Scenario
+from twin.scenario import CatalogShell, Scenario
 from twin.simulate import Clock, Engine, simulate
 
 
@@ -141,6 +142,7 @@ def _go(loaded: Loaded, ships: Fleet, target: Run, watch: Watch) -> Report:
         wall_s=time.perf_counter() - begin,
         compile_s=engine.compile_s,
         ledger=engine.ledger(state),
+        recorded=recorded(target, any(d.node for d in scenario.class_.values())),
     )
     result = report(loaded, ships, engine, measured, watch.stage)
     target.write_json(REPORT, result.model_dump(mode="json"))
@@ -152,7 +154,8 @@ def _allocate(loaded: Loaded, ships: Fleet, engine: Engine, target: Run) -> None
     clock, scenario = engine.clock, loaded.scenario
     seconds = (np.arange(clock.records) + 1) * clock.steps * clock.dt
     start = str(ships.start)
-    capacity = np.asarray(engine.constellation.satellites.battery.capacity)[: len(ships)]
+    satellites = engine.constellation.satellites
+    capacity = np.asarray(satellites.battery.capacity)[: len(ships)]
     series = {
         "time": (("time",), seconds, {"units": "s", "long_name": f"Time since {start}"}),
         "sun_position": (
@@ -170,7 +173,7 @@ def _allocate(loaded: Loaded, ships: Fleet, engine: Engine, target: Run) -> None
         "name": np.array(ships.names, dtype=TEXT),
         "norad": ships.norad,
         "class": np.array([ships.classes[k] for k in ships.class_index], dtype=TEXT),
-        "node_name": np.array(NODES, dtype=TEXT),
+        "node_name": np.array(satellites.body.names, dtype=TEXT),
         "battery_capacity": capacity.astype(np.float32),
     }
     stations = [s.model_dump(mode="json") for s in scenario.station]
@@ -181,6 +184,7 @@ def _allocate(loaded: Loaded, ships: Fleet, engine: Engine, target: Run) -> None
         "overrides": list(loaded.overrides),
         "start": start,
         "stations": stations,
+        "attitudes": list(satellites.attitude.kinds),
         "assumed": words.assumption(scenario, ships.profiles),
         "versions": versions(),
         "seed": scenario.run.seed,
@@ -199,10 +203,11 @@ def _inputs(scenario: Scenario, folders: tuple[Path, ...]) -> dict[str, Path]:
         if isinstance(shell, CatalogShell):
             path = elements_path(shell.elements, folders)
             found[path.name] = path
-    for design in scenario.class_.values():
-        if isinstance(design.payload, InferencePayload):
-            for place in ("", *folders):
-                path = Path(place) / design.payload.profile
-                if path.is_file():
-                    found[path.name] = path
+    named = [d.payload.profile for d in scenario.class_.values() if d.payload.kind == "inference"]
+    named += [d.mesh for d in scenario.class_.values() if d.mesh]
+    for name in named:
+        for place in ("", *folders):
+            path = Path(place) / name
+            if path.is_file():
+                found[path.name] = path
     return found

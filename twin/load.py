@@ -16,7 +16,20 @@ from twin.problems import InputError, Problem, nearest
 from twin.scenario import Scenario
 
 SCENARIOS = Path(str(files("assets"))) / "scenarios"
-_TAGS = {"inference", "training", "catalog", "walker", "sso"}
+_TAGS = {
+    "inference", "training", "catalog", "walker", "sso",
+    "box", "plate", "cylinder", "mesh", "conduction", "radiation", "flow",
+}  # fmt: skip
+_RENAMED = {  # in 0.2
+    "array_losses": "array_packing x array_wiring x array_tracker",
+    "battery_charge_efficiency": "battery_resistance_share and battery_coulombic_efficiency",
+    "battery_discharge_efficiency": "battery_resistance_share and battery_coulombic_efficiency",
+    "housekeeping_w": "survival_w + comms_w + isl_w",
+    "array_heat_capacity_j_k_m2": "cell_heat_capacity_j_k_m2 + array_back_heat_capacity_j_k_m2",
+    "cold_plate_radiator_w_k": "cold_plate_loop_w_k and loop_radiator_w_k, in a row",
+    "box_absorptance": "blanket_absorptance, of the insulation's outer layer",
+    "box_emittance": "blanket_emittance, of the insulation's outer layer; and bus_blanket_w_k",
+}
 _NUMBER = "a number, or { value, range, origin, source }"
 _FORMS = {
     "model_type": "a table",
@@ -57,7 +70,23 @@ def load(name: str, overrides: Iterable[str] = ()) -> Loaded:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError([Problem(name, f"cannot be read: {error}")]) from None
     overrides = tuple(overrides)
-    return Loaded(parse(text, str(path), overrides), path.stem, path, text, overrides)
+    scenario = parse(text, str(path), overrides)
+    _meshes_are_there(scenario, path)
+    return Loaded(scenario, path.stem, path, text, overrides)
+
+
+def _meshes_are_there(scenario: Scenario, path: Path) -> None:
+    missing = [
+        Problem(
+            f"{path}: class.{name}.mesh",
+            f"no such file: {design.mesh!r}",
+            hint="a path from the scenario's folder",
+        )
+        for name, design in scenario.class_.items()
+        if design.mesh is not None and not (path.parent / design.mesh).is_file()
+    ]
+    if missing:
+        raise InputError(missing)
 
 
 def parse(text: str, place: str = "scenario", overrides: Iterable[str] = ()) -> Scenario:
@@ -120,18 +149,26 @@ def _problems(error: ValidationError, given: Any, place: str) -> list[Problem]:
         if kind == "extra_forbidden":
             keys = _keys_at(item["loc"][:-1])
             hint = nearest(str(loc[-1]), keys) or "twin check --explain lists every key"
+            if loc[-1] in _RENAMED:
+                hint = f"it is now {_RENAMED[loc[-1]]}"
             found.append(Problem(where, "unknown key", hint=hint))
         elif kind == "missing":
-            found.append(
-                Problem(where, "is required", hint="twin new writes a scenario to start from")
-            )
+            top = "twin new writes a scenario to start from"
+            hint = top if len(loc) == 1 else "twin check --explain lists every key"
+            found.append(Problem(where, "is required", hint=hint))
         elif kind == "value_error":
-            found.append(_split(where, message))
+            found += [_split(where, bool(loc), line) for line in message.splitlines()]
         elif kind == "union_tag_invalid":
             context = item.get("ctx", {})
             tag, tags = context["tag"], context["expected_tags"].replace("'", "")
             hint = nearest(tag, tags.split(", "))
             found.append(Problem(f"{where}.kind", f"got {tag!r}", tags, hint))
+        elif kind == "literal_error":
+            expected = item.get("ctx", {}).get("expected", "")
+            words = re.findall(r"'(\w+)'", expected)
+            got, allowed = item["input"], ", ".join(words) or expected
+            hint = nearest(got, words) if isinstance(got, str) else ""
+            found.append(Problem(where, f"got {got!r}", allowed, hint))
         elif kind in _FORMS:
             form = _NUMBER if item.get("ctx", {}).get("class_name") == "Number" else _FORMS[kind]
             got = item["input"]
@@ -144,7 +181,10 @@ def _problems(error: ValidationError, given: Any, place: str) -> list[Problem]:
     return found
 
 
-def _split(where: str, message: str) -> Problem:
+def _split(where: str, inside: bool, message: str) -> Problem:
+    """A validator's own words; they may begin with a key below its section."""
+    if inside and (below := re.match(r"([a-z_]\w*(?:\.\w+|\[\d+\])*): ", message)):
+        where, message = f"{where}.{below[1]}", message[below.end() :]
     problem, _, allowed = message.partition("; allowed: ")
     return Problem(where, problem, allowed)
 
@@ -177,24 +217,22 @@ def _written(given: Any, loc: tuple[int | str, ...]) -> list[int | str]:
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     """The valid keys of the section at a pydantic location."""
     models: list[type[BaseModel]] = [Scenario]
+    named = False  # the next word is a name that the user chose
     for part in loc:
-        if isinstance(part, int):
+        if named or isinstance(part, int):
+            named = False
             continue
-        inner = [m for model in models for m in _models(model, part)]
-        tagged = [
-            m
-            for m in models
-            if m.model_fields.get("kind") and m.model_fields["kind"].default == part
-        ]
+        fields = [f for m in models for name, f in m.model_fields.items() if key(name, f) == part]
+        inner = [m for field in fields for m in sections(field.annotation, numbers=True)]
+        tagged = [m for m in models if "kind" in m.model_fields and tag(m) == part]
+        named = any(get_origin(field.annotation) is dict for field in fields)
         models = inner or tagged or models
     return [key(name, field) for model in models for name, field in model.model_fields.items()]
 
 
-def _models(model: type[BaseModel], part: str) -> list[type[BaseModel]]:
-    for name, field in model.model_fields.items():
-        if key(name, field) == part:
-            return list(sections(field.annotation, numbers=True))
-    return []
+def tag(model: type[BaseModel]) -> str:
+    """The kind that marks a member of a union, if it has one."""
+    return model.model_fields["kind"].default if "kind" in model.model_fields else ""
 
 
 def key(name: str, field: FieldInfo) -> str:
@@ -226,15 +264,16 @@ class Key:
 
 
 _UNITS = {
-    "_w_m2": "W/m²", "_j_k_m2": "J/K/m²", "_j_k_wh": "J/K/Wh", "_j_k": "J/K", "_w_k": "W/K",
-    "_per_year": "1/year", "_per_k": "1/K", "_per_h": "1/h", "_years": "year", "_deg": "deg",
-    "_km": "km", "_m2": "m²", "_wh": "Wh", "_s": "s", "_h": "h", "_w": "W", "_k": "K", "_m": "m",
+    "_w_m2": "W/m²", "_w_k_m2": "W/K/m²", "_j_k_m2": "J/K/m²", "_j_k_wh": "J/K/Wh",
+    "_j_k": "J/K", "_w_k": "W/K", "_per_year": "1/year", "_per_day": "1/day", "_per_k": "1/K",
+    "_per_h": "1/h", "_years": "year", "_deg": "deg", "_km": "km", "_m2": "m²", "_wh": "Wh",
+    "_s": "s", "_h": "h", "_w": "W", "_k": "K", "_m": "m",
 }  # fmt: skip
 
 
 def unit(name: str) -> str:
     """The unit that a key's name ends in."""
-    return next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+    return next((unit for suffix, unit in _UNITS.items() if f"_{name}".endswith(suffix)), "")
 
 
 def explain(model: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[Key]:
@@ -243,12 +282,10 @@ def explain(model: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[Key
         inner = list(sections(field.annotation))
         label = f"{prefix}{key(name, field)}"
         if inner:
-            repeated = label in ("shell", "station")
+            middle = {dict: ".NAME", tuple: "[]"}.get(get_origin(field.annotation), "")
             for section in inner:
-                mark = section.model_fields.get("kind")
-                tag = f"({mark.default})" if mark and len(inner) > 1 else ""
-                middle = ".NAME" if label == "class" else "[]" if repeated else ""
-                yield from explain(section, f"{label}{middle}{tag}.")
+                mark = f"({tag(section)})" if len(inner) > 1 else ""
+                yield from explain(section, f"{label}{middle}{mark}.")
             continue
         default = (
             field.get_default(call_default_factory=True) if not field.is_required() else "required"

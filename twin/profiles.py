@@ -10,19 +10,36 @@ from bisect import bisect_left
 from importlib.resources import files
 from math import isfinite, log
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from twin.problems import InputError, Problem, nearest
-
-Origin = Literal["measured", "published", "derived", "assumed"]
-ORIGINS: tuple[str, ...] = get_args(Origin)  # strongest first
-PointValue = Literal["output_tokens_per_s", "itl_s", "ttft_s", "power_w"]
-Range = tuple[float, float]
-Word = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0)]
-Number = float | int
+from twin.profile_parts import (
+    CURVATURE,
+    ORIGINS,
+    Engine,
+    Limits,
+    Number,
+    Origin,
+    Part,
+    PerformanceCurve,
+    Point,
+    PointValue,
+    Power,
+    Quantity,
+    Range,
+    Source,
+    States,
+    StepModel,
+    Throttle,
+    Uncertainty,
+    Word,
+    Workload,
+    curvature_below,
+    factors_of,
+    work_at,
+)
 
 
 class ProfileError(InputError):
@@ -30,140 +47,6 @@ class ProfileError(InputError):
 
     def __init__(self, *problems: Problem):
         super().__init__(problems)
-
-
-class Part(BaseModel):
-    """A frozen piece of a profile; unknown keys and non-finite numbers are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def encloses_one(factors: Range) -> Range:
-    """Factors around the nominal value hold 1."""
-    if not 0 < factors[0] <= 1 <= factors[1]:
-        raise ValueError("must enclose 1")
-    return factors
-
-
-Factors = Annotated[Range, AfterValidator(encloses_one)]
-
-
-class Quantity(Part):
-    """A number with its parent: a source, or a range if it is only assumed."""
-
-    value: float
-    origin: Origin
-    source: str | None = None
-    range: Range | None = None
-    note: str | None = None
-
-    @model_validator(mode="after")
-    def has_a_parent(self) -> "Quantity":
-        """An assumed number states its range, every other number its source."""
-        if self.origin == "assumed" and self.range is None:
-            raise ValueError("an assumed value needs a range")
-        if self.origin != "assumed" and self.source is None:
-            raise ValueError(f"a {self.origin} value needs a source")
-        if self.range is not None and not self.range[0] <= self.value <= self.range[1]:
-            raise ValueError(f"value {self.value:g} lies outside its range {list(self.range)}")
-        return self
-
-
-class Engine(Part):
-    """Who served; the version 'not stated' is legal."""
-
-    name: Word
-    version: Word
-
-
-class Workload(Part):
-    """Tokens of a prompt and of an answer in the measurement."""
-
-    input_len: Annotated[int, Field(ge=1)]
-    output_len: Annotated[int, Field(ge=1)] | None
-    note: str | None = None
-
-
-class Point(Part):
-    """One operating point: requests in flight, and what came of it."""
-
-    batch: Positive
-    output_tokens_per_s: Positive
-    itl_s: Positive
-    ttft_s: Positive | None
-    power_w: Positive | None
-    origin: Origin
-    source: str
-    origins: dict[PointValue, Origin] = {}  # where a value's origin differs from the point's
-
-
-class Power(Part):
-    """Board or module power: p0 + a bytes/s + b FLOP/s, never above the cap."""
-
-    idle_w: Quantity
-    p0_w: Quantity
-    a_j_per_byte: Quantity
-    b_j_per_flop: Quantity
-    cap_w: Quantity
-    note: str | None = None
-
-
-class StepModel(Part):
-    """The decode step as t0 + max(bytes / bandwidth, work / compute)."""
-
-    t0_s: Quantity
-    weight_bytes_read_per_step: Quantity
-    kv_bytes_per_token: Quantity
-    flop_per_token: Quantity
-    bandwidth_bytes_per_s: Quantity
-    compute_flop_per_s: Quantity
-    mean_context: Quantity
-    peak_bandwidth_bytes_per_s: Quantity
-    peak_flop_per_s: Quantity
-
-    def bytes(self, batch: Number) -> float:
-        """Bytes read in one step of `batch` sequences at the mean context."""
-        kv = self.mean_context.value * self.kv_bytes_per_token.value
-        return self.weight_bytes_read_per_step.value + batch * kv
-
-    def step_s(self, batch: Number) -> float:
-        """Seconds of one decode step; the sharp knee makes it optimistic near the knee."""
-        memory = self.bytes(batch) / self.bandwidth_bytes_per_s.value
-        compute = batch * self.flop_per_token.value / self.compute_flop_per_s.value
-        return self.t0_s.value + max(memory, compute)
-
-
-class Limits(Part):
-    """Largest batch that the engine holds, and the tokens its KV cache holds."""
-
-    max_batch: Quantity
-    kv_tokens: Quantity
-
-
-class Throttle(Part):
-    """Chip temperature where work begins to fall, and where none is left."""
-
-    start_k: Quantity
-    full_k: Quantity
-
-
-class Uncertainty(Part):
-    """Factors on the nominal value, 5 % and 95 %, for error bars."""
-
-    throughput: Factors
-    active_power: Factors
-    idle_power: Factors
-    note: Word
-
-
-class Source(Part):
-    """Where numbers come from."""
-
-    id: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
-    title: Word
-    date: str | None = None
-    licence: str | None = None
-    note: str | None = None
 
 
 class OperatingPoint(NamedTuple):
@@ -189,6 +72,17 @@ class DeviceNumbers(NamedTuple):
     idle_power_factors: Range
     origin: str  # of the throughput
     power_origin: str
+    curvature: float  # of power against work, below this operating point
+    curvature_factors: Range  # may begin at 0
+    curvature_origin: str
+    curvature_error: float | None  # rms of the fit, in shares of the swing; None: nothing fitted
+    sleep_power: float
+    sleep_power_factors: Range
+    wake: float
+    wake_factors: Range
+    restart: float  # boot, and load of the model
+    restart_factors: Range
+    states_origin: str  # the weakest of sleep, wake and restart
 
 
 class Profile(Part):
@@ -210,6 +104,8 @@ class Profile(Part):
     limits: Limits
     weights_gb: Quantity
     throttle: Throttle | None = None
+    performance_curve: PerformanceCurve | None = None
+    states: States = States()
     uncertainty: Uncertainty
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     notes: tuple[str, ...] = ()
@@ -285,30 +181,55 @@ class Profile(Part):
         moved = self.step_model.bytes(point.batch) / point.batch * point.tokens_per_s
         return self.power(moved, self.step_model.flop_per_token.value * point.tokens_per_s)
 
-    def performance_at_cap(self, cap_w: Number, batch: Number | None = None) -> float:
+    def curvature(self) -> tuple[Quantity, float | None]:
+        """Curvature of power against work, fitted or assumed, and the fit's rms if there is one."""
+        return (CURVATURE, None) if self.performance_curve is None else self.performance_curve.fit()
+
+    def performance_at_cap(
+        self, cap_w: Number, batch: Number | None = None, curvature: float | None = None
+    ) -> float:
         """Share of the throughput that remains if one device may draw `cap_w` watts.
 
-        Power above p0 is taken as proportional to the rate, as in the power form at fixed energy
-        per byte and per FLOP. No source at hand varies a cap, so this is assumed until measured;
-        lower clocks also lower the voltage, so a real device should keep more.
+        The curve of power against work is inverted, between idle and the power at `batch`.
         """
         if not (isfinite(cap_w) and cap_w > 0):
             raise ProfileError(Problem("cap_w", f"got {cap_w:g}", "a positive number of watts"))
-        p0 = self.power_model.p0_w.value
-        return min(1.0, max(0.0, (cap_w - p0) / (self.active_power(batch) - p0)))
+        active, idle = self.active_power(batch), self.power_model.idle_w.value
+        if cap_w >= active:
+            return 1.0
+        if cap_w <= idle:
+            return 0.0
+        bend = self.curvature()[0].value if curvature is None else curvature
+        return work_at(bend, (cap_w - idle) / (active - idle))
 
     def device_numbers(
         self, batch: Number | None = None, cap_w: Number | None = None
     ) -> DeviceNumbers:
-        """The simulator's numbers for one device at `batch` (default: best), under `cap_w`."""
-        active = self.active_power(batch)
-        share = 1.0 if cap_w is None else self.performance_at_cap(cap_w, batch)
-        active = active if cap_w is None else min(active, float(cap_w))
+        """The simulator's numbers for one device at `batch` (default: best), under `cap_w`.
+
+        A capped device has less of the curve left, so it bends less; the factors on its curvature
+        say so, its throughput is that of the nominal curve.
+        """
+        free = self.active_power(batch)
+        cap = free if cap_w is None else cap_w
+        active, idle = min(free, float(cap)), min(free, float(cap), self.power_model.idle_w.value)
+        bend, error = self.curvature()
+
+        def below(value: float) -> float:
+            return curvature_below(value, self.performance_at_cap(cap, batch, value))
+
+        low, high = bend.range or (bend.value, bend.value)
+        left = bend.model_copy(
+            update={"value": below(bend.value), "range": (below(low), below(high))}
+        )
+        sleep, wake = self.states.sleep(idle), self.states.wake()
+        restart = self.states.restart(self.weights_gb.value)
         throttle, factors = self.throttle, self.uncertainty
         return DeviceNumbers(
-            tokens_per_s=share * self.operating_point(batch).tokens_per_s,
+            tokens_per_s=self.performance_at_cap(cap, batch)
+            * self.operating_point(batch).tokens_per_s,
             active_power=active,
-            idle_power=min(active, self.power_model.idle_w.value),
+            idle_power=idle,
             throttle_start=throttle.start_k.value if throttle else None,
             throttle_full=throttle.full_k.value if throttle else None,
             throughput_factors=factors.throughput,
@@ -316,6 +237,17 @@ class Profile(Part):
             idle_power_factors=factors.idle_power,
             origin=self.origin,
             power_origin=self.weakest("power_w"),
+            curvature=left.value,
+            curvature_factors=factors_of(left),
+            curvature_origin=bend.origin,
+            curvature_error=error,
+            sleep_power=min(idle, sleep.value),
+            sleep_power_factors=factors_of(sleep),
+            wake=wake.value,
+            wake_factors=factors_of(wake),
+            restart=restart.value,
+            restart_factors=factors_of(restart),
+            states_origin=max((q.origin for q in (sleep, wake, restart)), key=ORIGINS.index),
         )
 
 

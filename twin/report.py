@@ -1,6 +1,5 @@
 """From a finished run to its report: headline numbers, error bars, what binds, what would help."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -10,36 +9,30 @@ import jax
 import numpy as np
 
 from twin import devices, words
-from twin.build import Value
+from twin.conflicts import conflicts
 from twin.constants import CELSIUS, DAY, HOUR, KM, WH
-from twin.constellation import Ledger, Limit
+from twin.constellation import CONSUMERS, Ledger, Limit
 from twin.fleet import Fleet, device_numbers
 from twin.load import Loaded
 from twin.network.ground import Station as Place
 from twin.passes import contact_statistics, fleet_tracks
+from twin.recorded import Recorded
+from twin.remedies import (
+    BATTERY_LIMIT,
+    STAGES,
+    Stage,
+    Study,
+    compute_power,
+    needs,
+    study,
+    throttle_start,
+)
 from twin.report_form import Books, Contact, Group, Limits, Report
 from twin.scenario import InferencePayload, Scenario
 from twin.simulate import Engine
-from twin.uncertainty import (
-    LANES,
-    Batch,
-    Sampling,
-    Variants,
-    bands,
-    draws,
-    influences,
-    inputs,
-    joined,
-    representatives,
-    run_batch,
-    scaled,
-    varied,
-)
 
-FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 14)])  # of array or radiator, sizing
-SPARE = 1.02  # on a battery sized for the longest night
-BATTERY_LIMIT = 45.0 + CELSIUS  # K; lithium cells charge from 0 to 45 °C (ECSS practice)
-LOSS = 1e-3  # a design closes if it loses less than this share of its work
+FREEZING = CELSIUS  # K; lithium cells are not charged below
+SHED = ("payload", "isl", "safe")  # what each level of shedding takes first
 WORLD = tuple(
     Place(name, latitude, longitude)
     for name, latitude, longitude in (
@@ -57,8 +50,6 @@ WORLD = tuple(
         ("Nuuk", 64.2, -51.7),
     )
 )  # Source: the sites of the KSAT network, as its operator names them
-STAGES = ("error bars", "sizing the array", "sizing the radiator", "contacts")
-Stage = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -68,19 +59,7 @@ class Measured:
     wall_s: float
     compile_s: float
     ledger: Ledger
-
-
-@dataclass(frozen=True)
-class Study:
-    """The batches behind error bars and sizing."""
-
-    sampling: Sampling
-    bands: dict[str, tuple[float, float]]
-    influences: dict[str, dict[str, float]]
-    assumed_share: dict[str, float]
-    battery_needed: dict[str, float]  # by class, Wh
-    array: Batch
-    radiator: Batch
+    recorded: Recorded = Recorded()
 
 
 def report(
@@ -88,8 +67,8 @@ def report(
 ) -> Report:
     """The whole report. `on_stage` hears of each of `STAGES` as it begins."""
     say = on_stage or (lambda index, name: None)
-    scenario, ledger = loaded.scenario, measured.ledger
-    study = _study(scenario, fleet, engine, ledger, say)
+    scenario, ledger, seen = loaded.scenario, measured.ledger, measured.recorded
+    found = study(scenario, fleet, engine, ledger, say)
     say(3, STAGES[3])
     contact = contacts(scenario, fleet)
     count, clock = len(fleet), engine.clock
@@ -106,6 +85,7 @@ def report(
     tokens = total("tokens")
     payload, bus = total("payload_energy", serving), total("housekeeping_energy", serving)
     capacity = np.asarray(engine.constellation.satellites.battery.capacity)[:count]
+    nodes = engine.constellation.satellites.body.names
     limited = ledger.time_limited.sum(axis=1) / max(ledger.time_limited.sum(), 1e-9)
     draft = Report(
         title=scenario.title,
@@ -131,6 +111,16 @@ def report(
             heat_truncation=float(ledger.heat_truncation.max()),
         ),
         unserved_wh=total("unserved_energy") / WH,
+        unserved_by_wh={
+            name: float(ledger.unserved_energy[k].sum()) / WH for k, name in enumerate(CONSUMERS)
+        },
+        shed_hours={name: float(ledger.time_shed[k].sum()) / HOUR for k, name in enumerate(SHED)},
+        shed_satellites={name: int((ledger.time_shed[k] > 0).sum()) for k, name in enumerate(SHED)},
+        safe_mode_entries=_whole(seen.safe_entries),
+        safe_mode_at_end=_whole(seen.safe_at_end),
+        resets=total("resets"),
+        downtime_fraction=total("time_down") / max(total("alive_time"), 1e-9),
+        heater_wh=total("heater_energy") / WH,
         battery_min_fraction=float((ledger.battery_least / capacity).min()),
         payload_temperature_max_k=float(ledger.chip_hottest.max()),
         eclipse_fraction=float(1 - ledger.sunlit_time.sum() / alive.sum()) if flew.any() else 0.0,
@@ -146,18 +136,24 @@ def report(
         curtailed_energy_wh=total("curtailed_energy") / WH,
         limits=Limits(**{kind.name.lower(): float(limited[kind]) for kind in Limit}),
         groups={
-            name: _group(scenario, fleet, ledger, capacity, study, name)
+            name: _group(scenario, fleet, measured, capacity, found, name)
             for name in fleet.classes
             if (fleet.class_index == fleet.classes.index(name)).any()
         },
         contact=contact,
-        bands=study.bands,
+        bands=found.bands,
         samples=scenario.run.samples,
-        represented_by=study.sampling.satellites.size,
-        assumed=study.influences,
-        assumed_share=study.assumed_share,
+        represented_by=found.sampling.satellites.size,
+        assumed=found.influences,
+        assumed_share=found.assumed_share,
         verdicts=[],
-        warnings=[*fleet.warnings, *decayed(fleet, ledger), *warm(fleet, ledger)],
+        conflicts=conflicts(scenario, fleet, engine.constellation),
+        warnings=[
+            *fleet.warnings,
+            *decayed(fleet, ledger),
+            *batteries(fleet, ledger),
+            *outside(scenario, fleet, nodes, seen),
+        ],
         sentence="",
     )
     return draft.model_copy(
@@ -165,109 +161,27 @@ def report(
     )
 
 
-def _study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say: Stage) -> Study:
-    """Samples of the inputs, arrays and radiators of all sizes: one batch if the fleet is small."""
-    samples = scenario.run.samples
-    found = inputs(scenario, fleet)
-    needed = {name: battery_needed(scenario, fleet, ledger, name) for name in fleet.classes}
-    rows = draws(found, samples, scenario.run.seed)
-    parts: list[Variants] = [
-        (varied(scenario, found, rows), samples + 1),
-        (_with_batteries(scenario, needed, scaled(scenario, "array_m2", FACTORS)), FACTORS.size),
-        (scaled(scenario, "radiator_m2", FACTORS), FACTORS.size),
-    ]
-    together = sum(count for _, count in parts)
-    sampling = representatives(fleet, ledger, together)
-    if sampling.satellites.size * together <= max(LANES, len(fleet)):
-        say(0, "error bars and sizing")
-        parts = [joined(parts)]
-    batches: list[Batch] = []
-    for index, (value, count) in enumerate(parts):
-        if len(parts) > 1:
-            say(index, STAGES[index])
-        one = representatives(fleet, ledger, count)
-        sampling = one if index == 0 else sampling
-        batches.append(run_batch(scenario, fleet, one, value, count, ledger, engine))
-    if len(batches) == 1:
-        cuts = (samples + 1, samples + 1 + FACTORS.size)
-        batches = batches[0].cut(cuts)
-    weights = influences(batches[0], found, rows) if samples else {}
-    origin = {item.name: item.origin for item in found}
-    shares = {}
-    for name, part in weights.items():
-        guessed = sum(share for what, share in part.items() if origin[what] == "assumed")
-        shares[name] = guessed / sum(part.values()) if part else 1.0
-    limits = bands(batches[0]) if samples else {}
-    return Study(sampling, limits, weights, shares, needed, batches[1], batches[2])
-
-
-def battery_needed(scenario: Scenario, fleet: Fleet, ledger: Ledger, name: str) -> float:
-    """Battery (Wh) that carries a class through its longest eclipse at full work, uncut."""
-    design = scenario.class_[name]
-    mine = fleet.class_index == fleet.classes.index(name)
-    longest = float(ledger.eclipse_longest[mine].max(initial=0.0))
-    load = compute_power(scenario, fleet, name) + design.housekeeping_w.value
-    usable = max(design.battery_depth.value - design.battery_ration_band.value, 1e-3)
-    night = load * longest / HOUR / design.battery_discharge_efficiency.value
-    return SPARE * night / usable
-
-
-def compute_power(scenario: Scenario, fleet: Fleet, name: str) -> float:
-    """Full payload draw of one satellite of a class (W)."""
-    payload = scenario.class_[name].payload
-    if isinstance(payload, InferencePayload):
-        device = device_numbers(payload, fleet.profiles[name], name)
-        return payload.devices * device.active_power
-    return payload.devices * payload.compute_w.value
-
-
-def _with_batteries(scenario: Scenario, needed: dict[str, float], value: Value) -> Value:
-    """Look a number up: batteries are large enough for the night, all else as in `value`."""
-
-    def look(name: str) -> np.ndarray:
-        for label, wh in needed.items():
-            if name == f"class.{label}.battery_wh":
-                return np.asarray(np.maximum(value(name), wh))
-        return value(name)
-
-    return look
-
-
 def _group(
     scenario: Scenario,
     fleet: Fleet,
-    ledger: Ledger,
+    measured: Measured,
     capacity: np.ndarray,
-    study: Study,
+    found: Study,
     name: str,
 ) -> Group:
-    index, design = fleet.classes.index(name), scenario.class_[name]
-    mine = fleet.class_index == index
+    design, ledger = scenario.class_[name], measured.ledger
+    mine = fleet.class_index == fleet.classes.index(name)
     payload, profile = design.payload, fleet.profiles.get(name)
     offered = max(float(ledger.tokens_offered[mine].sum()), 1e-9)
     if isinstance(payload, InferencePayload) and profile is not None:
-        device = device_numbers(payload, profile, name)
-        start, origin = device.throttle_start or 358.15, device.origin
+        origin = device_numbers(payload, profile, name).origin
         what = f"{payload.devices} x {profile.device}, {profile.model} {profile.precision}"
     else:
-        start, origin = payload.throttle_start_k.value, "assumed"  # type: ignore[union-attr]
-        what = "training"
+        origin, what = "assumed", "training"
     compute = compute_power(scenario, fleet, name)
-    area = design.array_m2.value
-    sides = design.body.radiator_sides
+    area, sides = design.array_m2.value, design.body.radiator_sides
     radiator = design.body.radiator_m2.value
-    # A class without tokens shows a shortage of energy by drawing its battery into the ration.
-    full = 1 - design.battery_depth.value + design.battery_ration_band.value
-    short = (
-        study.array.lost_to_energy[index] - LOSS
-        if isinstance(payload, InferencePayload)
-        else full - study.array.battery_least[index]
-    )
-    hot = np.maximum(
-        study.radiator.chip_hottest[index] - start,
-        study.radiator.cell_hottest[index] - BATTERY_LIMIT,
-    )
-    array_factor, radiator_factor = _smallest(short), _smallest(hot)
+    array_factor, radiator_factor = needs(scenario, fleet, found, name)
     return Group(
         satellites=int(mine.sum()),
         payload=what,
@@ -275,39 +189,24 @@ def _group(
         tokens=float(ledger.tokens[mine].sum()),
         lost_to_energy=float(ledger.tokens_lost_to_energy[mine].sum()) / offered,
         lost_to_heat=float(ledger.tokens_lost_to_heat[mine].sum()) / offered,
+        lost_to_fault=float(ledger.tokens_lost_to_fault[mine].sum()) / offered,
+        safe_fraction=float(ledger.time_shed[-1][mine].sum())
+        / max(float(ledger.alive_time[mine].sum()), 1e-9),
         battery_min_fraction=float((ledger.battery_least / capacity)[mine].min()),
         payload_temperature_max_k=float(ledger.chip_hottest[mine].max()),
+        throttle_start_k=throttle_start(scenario, fleet, name),
         battery_temperature_max_k=float(ledger.cell_hottest[mine].max()),
+        battery_temperature_min_k=float(ledger.cell_coldest[mine].min()),
         compute_w=compute,
         array_m2=area,
         array_needed_m2=None if array_factor is None else array_factor * area,
         battery_wh=design.battery_wh.value,
-        battery_needed_wh=study.battery_needed[name],
+        battery_needed_wh=found.battery_needed[name],
         radiator_m2=radiator * sides,
         radiator_needed_m2=None if radiator_factor is None else radiator_factor * radiator * sides,
+        drawn=bool(design.part),
         radiator_m2_per_kw=radiator * sides / max(compute / 1e3, 1e-9),
     )
-
-
-def _smallest(excess: np.ndarray) -> float | None:
-    """The smallest factor from which on `excess` stays below zero; straight between tried ones."""
-    order = np.argsort(FACTORS)
-    factor, over = np.log(FACTORS[order]), excess[order]
-    above = np.flatnonzero(over > 0)
-    if not above.size:
-        return float(FACTORS.min())
-    last = int(above[-1])
-    if last == over.size - 1:
-        return None
-    # Past the knee of a throttle the excess flattens: the line through two that pass is safer, and
-    # the crossing lies no lower than on the line from the last that fails to the first that passes.
-    low, high = factor[last], factor[last + 1]
-    between = low + (high - low) * over[last] / (over[last] - over[last + 1])
-    place = between
-    if last + 2 < over.size and over[last + 2] < over[last + 1]:
-        slope = (over[last + 2] - over[last + 1]) / (factor[last + 2] - high)
-        place = high - over[last + 1] / slope
-    return float(np.exp(np.clip(place, between, high)))
 
 
 def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
@@ -339,7 +238,8 @@ def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
 
 def decayed(fleet: Fleet, ledger: Ledger) -> list[str]:
     """A warning that names the satellites that left orbit during the run."""
-    lost = np.flatnonzero(ledger.time_limited[Limit.FAULT] > 0)
+    whole = ledger.time_limited.sum(axis=0)  # s, counted whether alive or not
+    lost = np.flatnonzero(ledger.alive_time < whole - 1e-6)
     if not lost.size:
         return []
     named = ", ".join(fleet.names[k] for k in lost[:5])
@@ -347,17 +247,50 @@ def decayed(fleet: Fleet, ledger: Ledger) -> list[str]:
     return [f"decayed or outside the orbit model's domain during the run: {named}{more}"]
 
 
-def warm(fleet: Fleet, ledger: Ledger) -> list[str]:
+def batteries(fleet: Fleet, ledger: Ledger) -> list[str]:
     """A warning for each class whose batteries leave the range in which cells may be charged."""
     found = []
     for index, name in enumerate(fleet.classes):
-        hottest = float(ledger.cell_hottest[fleet.class_index == index].max(initial=0.0))
+        mine = fleet.class_index == index
+        hottest = float(ledger.cell_hottest[mine].max(initial=0.0))
+        coldest = float(ledger.cell_coldest[mine].min(initial=1000.0))
         if hottest > BATTERY_LIMIT:
             found.append(
                 f"the batteries of class {name} reach {hottest - CELSIUS:.1f} °C;"
-                " above 45 °C cells should not be charged"
+                " above 45 °C they are charged less, above 55 °C not at all"
+            )
+        if coldest < FREEZING:
+            found.append(
+                f"the batteries of class {name} cool to {coldest - CELSIUS:.1f} °C;"
+                " below 0 °C they cannot be charged: a larger battery_heater_w or a smaller"
+                " radiator helps"
             )
     return found
+
+
+def outside(scenario: Scenario, fleet: Fleet, nodes: tuple[str, ...], seen: Recorded) -> list[str]:
+    """A warning for each node of a class's own that left its limits."""
+    if seen.coldest is None or seen.hottest is None:
+        return []
+    found = []
+    for index, name in enumerate(fleet.classes):
+        mine = fleet.class_index == index
+        for node, what in scenario.class_[name].node.items():
+            place = nodes.index(node)
+            low = float(np.nanmin(seen.coldest[mine, place], initial=np.inf))
+            high = float(np.nanmax(seen.hottest[mine, place], initial=-np.inf))
+            here = f"node {node} of class {name}"
+            if what.limit_low_k is not None and low < what.limit_low_k.value:
+                limit = what.limit_low_k.value - CELSIUS
+                found.append(f"{here} cools to {low - CELSIUS:.1f} °C, below {limit:.0f} °C")
+            if what.limit_high_k is not None and high > what.limit_high_k.value:
+                limit = what.limit_high_k.value - CELSIUS
+                found.append(f"{here} reaches {high - CELSIUS:.1f} °C, above {limit:.0f} °C")
+    return found
+
+
+def _whole(counts: np.ndarray | None) -> int | None:
+    return None if counts is None else int(counts.sum())
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

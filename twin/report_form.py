@@ -45,9 +45,13 @@ class Group(Part):
     tokens: float = Field(description="output tokens over the run")
     lost_to_energy: float = Field(description="share of the tokens on offer")
     lost_to_heat: float = Field(description="share of the tokens on offer")
+    lost_to_fault: float = Field(description="share of the tokens on offer: reboots and loading")
+    safe_fraction: float = Field(description="share of the time in safe mode")
     battery_min_fraction: float
     payload_temperature_max_k: float
+    throttle_start_k: float = Field(description="where chips begin to slow down")
     battery_temperature_max_k: float
+    battery_temperature_min_k: float
     compute_w: float = Field(description="full payload draw of one satellite")
     array_m2: float
     array_needed_m2: float | None = Field(
@@ -59,8 +63,9 @@ class Group(Part):
     radiator_m2: float = Field(description="one side times sides")
     radiator_needed_m2: float | None = Field(
         description="smallest radiator that keeps the chip below its throttle and the battery below"
-        " 45 °C; null: none up to 3.5 times as large"
+        " 45 °C; null: none up to 3.5 times as large. Built from parts: as drawn, or null"
     )
+    drawn: bool = Field(description="built from parts: areas are the drawing's")
     radiator_m2_per_kw: float = Field(description="per kilowatt of payload")
 
 
@@ -78,6 +83,31 @@ class Contact(Part):
     chance_with_world_stations: float = Field(
         description="the same for the twelve stations of a world-wide network, first two days"
     )
+
+
+class Conflict(Part):
+    """One attitude of one class: what Sun, radiator, wings and terminals ask of it."""
+
+    group: str = Field(description="the class")
+    attitude: str
+    taken: list[str] = Field(description="in sunlight, in eclipse, in safe mode")
+    beta_deg: Band = Field(description="the Sun's height over the orbit's plane, least and most")
+    radiator_sunlit: float = Field(
+        description="share of daylight in which the radiator shows the Sun a tenth of its area or"
+        " more; mean of the satellites"
+    )
+    radiator_sunlit_worst: float
+    radiator_solar_w_m2: float = Field(
+        description="sunlight absorbed by daylight, per m² of radiator; mean of the satellites"
+    )
+    radiator_solar_w_m2_worst: float
+    radiator_emits_w_m2: float = Field(description="what it emits at 300 K, for comparison")
+    wings_cosine: float = Field(
+        description="mean cosine of incidence on the wings by daylight, shadows applied; 1: they"
+        " face the Sun"
+    )
+    wings_cosine_worst: float
+    links_along_orbit: bool = Field(description="terminals can look along the orbit")
 
 
 class Verdict(Part):
@@ -110,6 +140,25 @@ class Report(Part):
     propagator: str
     books: Books
     unserved_wh: float = Field(description="energy that loads asked for and did not get")
+    unserved_by_wh: dict[str, float] = Field(
+        description="the same by consumer: survival, comms, isl, payload"
+    )
+    shed_hours: dict[str, float] = Field(
+        description="satellite-hours in which the payload slept, the laser links were off too, and"
+        " of safe mode; each holds the next"
+    )
+    shed_satellites: dict[str, int] = Field(description="how many satellites that happened to")
+    safe_mode_entries: int | None = Field(
+        description="times that a satellite went into safe mode; null: shed was not recorded"
+    )
+    safe_mode_at_end: int | None = Field(
+        description="satellites still in safe mode at the end; all others left it"
+    )
+    resets: float = Field(description="upsets by radiation that made a payload reboot")
+    downtime_fraction: float = Field(
+        description="share of satellite-time in which the payload booted or loaded its model"
+    )
+    heater_wh: float = Field(description="energy that heaters used; part of the bus's")
     battery_min_fraction: float = Field(description="least state of charge of any satellite")
     payload_temperature_max_k: float = Field(description="hottest chip of any satellite")
     eclipse_fraction: float = Field(description="share of satellite-time in shadow")
@@ -126,6 +175,7 @@ class Report(Part):
     limits: Limits
     groups: dict[str, Group]
     contact: Contact | None
+    conflicts: list[Conflict] = Field(description="geometry alone, by class and attitude")
     bands: dict[str, Band] = Field(description="5 and 95 % over the ranges of the inputs")
     samples: int
     represented_by: int = Field(description="satellites that stand for the fleet in the bands")

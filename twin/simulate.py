@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +17,10 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
 from twin import books, devices, tally
-from twin.arrays import Scalar
-from twin.constellation import NODES, Constellation, Ledger, State, Telemetry
-from twin.forcing import forcing
+from twin.arrays import Each, Scalar, in_blocks, in_rows
+from twin.constellation import Constellation, Ledger, Moment, Sky, State, Telemetry
+from twin.environment.radiation import following, next_waits
+from twin.forcing import forcing, look, segments
 from twin.results import Writer
 from twin.step import step
 
@@ -56,27 +58,46 @@ def rollout(
     *,
     records: int,
     steps: int,
+    pieces: int = 1,
 ) -> tuple[State, Telemetry]:
     """Live `records` records of `steps` steps each, beginning with record number `first`.
 
     Pure: differentiate it, `vmap` it, checkpoint it. The sky of one record is computed at once,
-    inside the scan, so that nothing of size fleet × chunk exists besides what is recorded.
+    inside the scan, so that nothing of size fleet × chunk exists besides what is recorded. `pieces`
+    are the segments of a record (see `forcing`).
     """
+    satellites = constellation.satellites
+    fleet = eqx.tree_at(lambda c: c.satellites, constellation, in_rows(satellites))
 
-    def record(state: State, index: Int[Array, ""]) -> tuple[State, Telemetry]:
+    def record(carry: tuple[State, Moment], index: Int[Array, ""]):
+        state, before = carry
         time = (index * steps + jnp.arange(steps + 1)).astype(dt.dtype) * dt
-        sky = forcing(constellation, time)
+        sky = forcing(constellation, time, pieces, before)
+        waits = next_waits(constellation.stream, satellites.number, state.upsets)
 
         def one(carry, sky_now):
             state, sums = carry
-            state, lived = step(constellation, state, sky_now, dt)
-            return (state, sums.plus(lived, state, dt)), None
+            wait = following(waits, state.upsets)
+            with devices.one_function():
+                return live(fleet, state, sums, sky_now, wait, dt), None
 
-        (state, sums), _ = jax.lax.scan(one, (state, tally.empty(state)), sky.sky)
-        state = tally.closed(state, sums, dt)
-        return state, tally.telemetry(sums, state, sky, steps)
+        begin = in_rows(state), tally.empty(state)
+        (rows, sums), _ = jax.lax.scan(one, begin, sky.sky)
+        state = tally.closed(satellites, in_blocks(rows, state), sums, dt)
+        return (state, sky.last), tally.telemetry(sums, state, sky.last, steps)
 
-    return jax.lax.scan(record, state, first + jnp.arange(records))
+    begin = look(constellation, (first * steps).astype(dt.dtype) * dt)
+    (state, _), telemetry = jax.lax.scan(record, (state, begin), first + jnp.arange(records))
+    return state, telemetry
+
+
+@jax.jit
+def live(
+    fleet: Constellation, state: State, sums: tally.Tally, sky: Sky, wait: Each, dt: Scalar
+) -> tuple[State, tally.Tally]:
+    """One step, entered in the tally."""
+    state, lived = step(fleet, state, sky, wait, dt)
+    return state, sums.plus(lived, state, dt)
 
 
 class Engine:
@@ -90,7 +111,8 @@ class Engine:
         self.compile_s = 0.0
         self._programs: dict[int, Any] = {}
         self._shape = _shape(constellation)
-        fleet = Constellation(_by_sat(constellation.satellites), _whole(constellation.sun))
+        whole = _whole(constellation)
+        fleet = eqx.tree_at(lambda c: c.satellites, whole, _by_sat(constellation.satellites))
         self._in = (fleet, _by_sat(state), P(), P())
         self.constellation = self.put(constellation, fleet)
 
@@ -127,7 +149,9 @@ class Engine:
             return
         begin = wall.perf_counter()
         arguments = self._arguments(self.start(state), 0)
-        run = partial(rollout, records=records, steps=self.clock.steps)
+        clock = self.clock
+        pieces = segments(clock.steps, clock.dt)
+        run = partial(rollout, records=records, steps=clock.steps, pieces=pieces)
         _, shape = jax.eval_shape(run, *arguments)
         mapped = jax.shard_map(
             run,
@@ -136,7 +160,8 @@ class Engine:
             out_specs=(self._in[1], _by_sat(shape)),
             check_vma=False,
         )
-        lowered = jax.jit(mapped, compiler_options=devices.options()).lower(*arguments)
+        with devices.compact():
+            lowered = jax.jit(mapped, compiler_options=devices.options()).lower(*arguments)
         self._programs[records] = lowered.compile()
         self.compile_s += wall.perf_counter() - begin
 
@@ -199,10 +224,12 @@ def check(state: State, engine: Engine, seconds: float) -> None:
     ledger = state.ledger
     temperature = np.asarray(state.temperature)[:, : engine.lanes]
     energy = np.asarray(state.battery_energy)[: engine.lanes]
-    capacity = np.asarray(engine.constellation.satellites.battery.capacity)[: engine.lanes]
+    satellites = engine.constellation.satellites
+    names = satellites.body.names
+    capacity = np.asarray(satellites.battery.capacity)[: engine.lanes]
     if not np.isfinite(temperature).all() or not np.isfinite(energy).all():
         node = next(
-            (n for n, row in zip(NODES, temperature, strict=True) if not np.isfinite(row).all()),
+            (n for n, row in zip(names, temperature, strict=True) if not np.isfinite(row).all()),
             None,
         )
         bad = np.flatnonzero(~(np.isfinite(temperature).all(axis=0) & np.isfinite(energy)))
@@ -213,11 +240,11 @@ def check(state: State, engine: Engine, seconds: float) -> None:
         )
     if temperature.min() < 2.7 - 1e-6:
         raise SimulationError(
-            f"temperature of node {NODES[int(temperature.min(axis=1).argmin())]} fell to"
+            f"temperature of node {names[int(temperature.min(axis=1).argmin())]} fell to"
             f" {temperature.min():.2f} K, below deep space, by t = {seconds:,.0f} s;"
             " try a smaller step_s"
         )
-    slack = 1e-9 * capacity
+    slack = 1e-9 * capacity + 1e-6  # J; rounding, also where there is no battery
     if (energy < -slack).any() or (energy > capacity + slack).any():
         raise SimulationError(
             f"battery energy left 0 … capacity by t = {seconds:,.0f} s;"

@@ -6,81 +6,96 @@ from twin import books
 from twin.arrays import Each, Scalar
 from twin.constellation import (
     ARRAY,
+    AVIONICS,
     BATTERY,
     BUS,
     CHIP,
-    RADIATOR,
+    TERMINALS,
     Constellation,
-    Limit,
     Sky,
     State,
     by_node,
 )  # fmt: skip
-from twin.spacecraft.payload import tokens
-from twin.spacecraft.power import plan, settle
+from twin.fastmath import settled
+from twin.orders import binding, decide
+from twin.spacecraft.bus import plan, settle
+from twin.spacecraft.payload import tokens, wish
 from twin.tally import Lived, if_alive
 
 
-def step(constellation: Constellation, state: State, sky: Sky, dt: Scalar) -> tuple[State, Lived]:
-    """Earn, work, spend and warm, for one satellite or a fleet.
+def step(
+    constellation: Constellation, state: State, sky: Sky, next_wait: Each, dt: Scalar
+) -> tuple[State, Lived]:
+    """Decide, earn, work, spend and warm, for one satellite or a fleet.
 
-    Nothing here crosses the satellite axis, which is last: the lines of one satellite take a fleet,
-    without the transpositions that `vmap` would bring.
+    `next_wait` is the draw for the upset after the next. Nothing here crosses the satellite axis,
+    which is last: the lines of one satellite take a fleet, without `vmap`'s transpositions.
     """
     satellite = constellation.satellites
     battery, payload, body = satellite.battery, satellite.payload, satellite.body
     alive = state.alive & sky.up
     energy, temperature = state.battery_energy, state.temperature
+    cell, one = temperature[BATTERY], satellite.one
 
-    available = satellite.panels.power(sky.irradiance, temperature[ARRAY])
-    ration = payload.ration(energy / battery.capacity)
-    idle, swing = payload.idle(), payload.swing() * ration
+    orders = decide(satellite, state, sky, next_wait, dt)
+    demand, duty = orders.demand, settled(one, orders.duty, "up", "draw")
+    ration = orders.ration / one
+    light = sky.facing(orders.mode)
+    available = satellite.panels.power(light.irradiance, temperature[ARRAY], light.back)
 
-    def wish(chip: Each) -> tuple[Each, Each]:  # what it would draw, and the slope in K
-        share, slope = payload.throttle(chip)
-        return idle + swing * share, swing * slope
+    def asked(chip: Each) -> tuple[Each, Each]:  # by the payload, and the slope in K
+        return wish(payload, satellite.governor, duty, ration, chip)
 
-    promise = plan(
-        battery, energy, available, satellite.housekeeping_power, wish(temperature[CHIP])[0],
-        idle + swing, dt,
-    )  # fmt: skip
+    now, most = asked(temperature[CHIP])[0], asked(payload.throttle_start)[0]
+    promise = plan(battery, demand, orders.shed, energy, cell, available, now, most, dt)
+    promise = settled(
+        one, promise, "extracted", "survival", "comms", "isl", "payload_share", "room"
+    )
     fed = promise.payload_share
-
-    def draw(chip: Each) -> tuple[Each, Each]:
-        power, slope = wish(chip)
-        return fed * power, fed * slope
-
-    absorbed = {ARRAY: sky.heat_array, BUS: sky.heat_bus, RADIATOR: sky.heat_radiator}
-    waste = {
-        ARRAY: -promise.extracted,
-        BUS: promise.served + state.shunted,
-        BATTERY: state.battery_loss,
-    }
+    on = promise.survival / jnp.maximum(demand.survival, 1e-9)
+    heating = [on * heat for heat in orders.heat]
+    waste = [
+        (ARRAY, -promise.extracted),
+        (AVIONICS, on * satellite.loads.survival + promise.comms),
+        (TERMINALS, promise.isl),
+        (BUS, state.shunted),
+        (BATTERY, state.battery_loss),
+        *zip(satellite.heaters.nodes, heating, strict=True),
+    ]
     temperature_after, heat, stages = body.after(
-        temperature, by_node(absorbed), by_node(waste), draw, dt
+        temperature,
+        by_node(body.heat_capacity, zip(satellite.skin.nodes, light.heat, strict=True)),
+        by_node(body.heat_capacity, waste),
+        lambda chip: _times(fed, asked(chip)),
+        dt,
     )
-    owed = stages.work(lambda t: ((1 - fed) * wish(t)[0], (1 - fed) * wish(t)[1]))
-    bus = settle(battery, promise, available, heat.payload, owed)
-    energy_after = battery.after(energy, bus.charge, bus.discharge, dt)
+    asleep = duty.withheld * (payload.idle() - duty.draw)
+    owed = stages.work(lambda chip: _times(1 - fed, asked(chip))) + asleep
+    bus = settle(battery, promise, energy, cell, available, heat.payload, owed)
+    bus = settled(one, bus, "charge", "discharge", "loss")
+    energy_after = battery.after(energy, cell, bus.charge, bus.discharge, dt)
 
-    cool = stages.work(payload.throttle)
-    hot = stages.work(lambda t: _rest(payload.throttle(t)))
-    done = tokens(payload, fed * ration, cool, hot)
-    limit = jnp.where(fed * ration < cool, Limit.ENERGY, Limit.HEAT)
-    limit = jnp.where(fed * ration * cool > 0.999, Limit.NOTHING, limit)
-
+    share, cool = fed * ration / one, stages.work(payload.throttle) / one
+    done = tokens(payload, share, cool, stages.work(lambda t: _rest(payload.throttle(t))), duty)
     residuals = books.audit(
-        body,
-        (energy, temperature),
-        (energy_after, temperature_after),
-        (bus, heat, done),
-        demand=satellite.housekeeping_power + stages.work(wish),
-        waiting=state.battery_loss + state.shunted,
-        dt=dt,
-    )
-    lived = Lived(bus, done, fed * ration * cool, limit.astype(jnp.int32), sky.sunlit, residuals)
-    after = State(energy_after, temperature_after, bus.loss, bus.shunted, alive, state.ledger)
+        body, (energy, temperature), (energy_after, temperature_after), (bus, heat, done),
+        (demand, stages.work(asked) + asleep), waiting=state.battery_loss + state.shunted, dt=dt,
+    )  # fmt: skip
+    limit = binding(duty, share, cool)
+    lived = Lived(
+        bus, done, duty.up * share * cool, limit, sky.sunlit, sum(heating, 0 * on), orders,
+        residuals,
+    )  # fmt: skip
+    after = State(
+        energy_after, temperature_after, bus.loss, bus.shunted, alive,
+        orders.shed, promise.starved, orders.heating, orders.tripped, duty.down,
+        orders.hazard_left, state.upsets + orders.struck.astype(jnp.int32), state.ledger,
+    )  # fmt: skip
     return if_alive(alive, after, state, lived)
+
+
+def _times(share: Each, law: tuple[Each, Each]) -> tuple[Each, Each]:
+    return share * law[0], share * law[1]
 
 
 def _rest(law: tuple[Each, Each]) -> tuple[Each, Each]:

@@ -62,12 +62,14 @@ _FIXED = {
 
 
 def _run() -> Answer:
-    from twin.constellation import NODES, Limit, table
+    from twin.constellation import STANDARD, Limit, table
 
     notes = {
         "position": "TEME",
         "velocity": "TEME",
-        "temperature": ", ".join(NODES),
+        "temperature": ", ".join(STANDARD) + ", and nodes of the scenario's own",
+        "shed": "0 nothing, 1 payload asleep, 2 laser terminals off too, 3 safe mode",
+        "mode": "place in the run's attribute attitudes",
         "limit": ", ".join(f"{int(x)} {x.name.lower()}" for x in Limit),
         "alive": "0 once it has decayed",
     }

@@ -57,6 +57,9 @@ def inputs(scenario: Scenario, fleet: Fleet) -> list[Input]:
                 ("throughput", given.throughput_factors, given.origin),
                 ("active_power", given.active_power_factors, given.power_origin),
                 ("idle_power", given.idle_power_factors, given.power_origin),
+                ("curvature", given.curvature_factors, given.curvature_origin),
+                ("sleep_power", given.sleep_power_factors, given.states_origin),
+                ("restart", given.restart_factors, given.states_origin),
             ):
                 if factors[1] > factors[0]:
                     found.append(Input(f"profile.{name}.{what}", 1.0, *factors, origin))
@@ -198,7 +201,7 @@ def run_batch(
     def grid(values: object) -> np.ndarray:
         return np.asarray(values)[:lanes].reshape(variants, count)
 
-    results = {name: grid(getattr(out, name)[..., :lanes]) for name in _SUMS}
+    results = {name: grid(summed(out, name)[:lanes]) for name in _SUMS}
     cells = grid(out.cell_hottest)
     least = grid(np.asarray(out.battery_least)[:lanes] / capacity[:lanes])
     hottest = grid(np.asarray(out.chip_hottest)[:lanes])
@@ -216,6 +219,12 @@ _SUMS = (
 )
 
 
+def summed(ledger: Ledger, name: str) -> np.ndarray:
+    """A total of the ledger, one a satellite; of all consumers together."""
+    values = np.asarray(getattr(ledger, name))
+    return values if values.ndim == 1 else values.sum(axis=0)
+
+
 def _gather(
     scenario: Scenario,
     fleet: Fleet,
@@ -226,7 +235,7 @@ def _gather(
 ) -> Batch:
     least, hottest, cells = extremes
     serving = np.isin(fleet.class_index, [fleet.classes.index(c) for c in fleet.profiles])
-    own = {name: np.asarray(getattr(ledger, name))[: len(fleet)] for name in _SUMS}
+    own = {name: summed(ledger, name)[: len(fleet)] for name in _SUMS}
 
     def total(name: str, mask: np.ndarray) -> np.ndarray:
         estimate = (results[name] * sampling.weight * mask[sampling.satellites]).sum(axis=1)

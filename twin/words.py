@@ -5,23 +5,34 @@ from collections.abc import Mapping
 
 from twin.constants import CELSIUS
 from twin.profiles import Profile
-from twin.report_form import Band, Report, Verdict
+from twin.report_form import Band, Conflict, Group, Report, Verdict
 from twin.scenario import Scenario
 
 WIDTH = 96
+PAGE = 130  # characters of the page's lines that are not sentences
+CONSUMER = {
+    "survival": "avionics and heaters", "comms": "radio", "isl": "laser terminals",
+    "payload": "payload",
+}  # fmt: skip
 
 
 def sentence(report: Report) -> str:
     """The run in one sentence, as a person would say it."""
-    offered = sum(
-        g.tokens / max(1 - g.lost_to_energy - g.lost_to_heat, 1e-9) for g in report.groups.values()
-    )
-    lost = 1 - report.tokens / offered if offered else 0.0
+    losses = {"energy": 0.0, "heat": 0.0, "booting": 0.0}
+    offered = 0.0
+    for g in report.groups.values():
+        shares = (g.lost_to_energy, g.lost_to_heat, g.lost_to_fault)
+        mine = g.tokens / max(1 - sum(shares), 1e-9)
+        offered += mine
+        for name, share in zip(losses, shares, strict=True):
+            losses[name] += share * mine
+    lost = sum(losses.values()) / offered if offered else 0.0
+    most = max(losses, key=losses.__getitem__)
     return (
         f"{report.satellites:,} satellites, {_hours(report.duration_s)}, {report.steps:,} steps in"
         f" {report.wall_s:.1f} s. Emptiest battery {report.battery_min_fraction:.0%}, hottest chip"
         f" {_celsius(report.payload_temperature_max_k)}, {big(report.tokens)} tokens made,"
-        f" {lost:.1%} lost."
+        f" {lost:.1%} lost{f', mostly to {most}' if lost > 1e-3 else ''}."
     )
 
 
@@ -41,6 +52,14 @@ def _energy(report: Report) -> Verdict:
         else "No satellite enters the Earth's shadow during this run.",
         f"The emptiest battery falls to {charge} and {_unserved(report)}.",
     ]
+    if safe := report.shed_satellites["safe"]:
+        hours = report.shed_hours["safe"] / safe
+        went = (
+            f"goes into safe mode, for {hours:.1f} h in all"
+            if safe == 1
+            else (f"go into safe mode, for {hours:.1f} h each")
+        )
+        parts.append(f"{safe:,} of {report.satellites:,} satellites {went}.")
     for name, group in report.groups.items():
         array, battery = group.array_needed_m2, group.battery_needed_wh
         if group.lost_to_energy > 1e-3:
@@ -60,7 +79,12 @@ def _energy(report: Report) -> Verdict:
                 else "."
             )
         )
-    fails = report.eclipse_fraction > 0 or report.limits.energy > 0 or report.unserved_wh > 0
+    fails = (
+        report.eclipse_fraction > 0
+        or report.limits.energy > 0
+        or report.unserved_wh > 0
+        or report.shed_satellites["safe"] > 0
+    )
     return Verdict(
         claim="unlimited energy",
         answer="fails" if fails else _careful(report, "battery_min_fraction"),
@@ -87,7 +111,10 @@ def _cooling(report: Report) -> Verdict:
         text = f"Class {name} has {share} per kilowatt of compute"
         if group.lost_to_heat > 1e-3:
             text += f" and loses {group.lost_to_heat:.1%} of its work to heat"
-        if group.radiator_needed_m2 is None:
+        if group.drawn:
+            holds = "does not hold" if group.radiator_needed_m2 is None else "holds"
+            text += f"; as drawn it {holds} chip and battery"
+        elif group.radiator_needed_m2 is None:
             text += "; no radiator up to 3.5 times as large keeps chip and battery cool"
         else:
             has = f"it has {group.radiator_m2:.3g}"
@@ -95,7 +122,7 @@ def _cooling(report: Report) -> Verdict:
             text += f"; {least} would hold chip and battery ({has})"
         parts.append(text + ".")
     parts.append("Vacuum cools nothing by itself: all of it leaves by radiation.")
-    fails = report.limits.heat > 0
+    fails = report.limits.heat > 0 or any(g.lost_to_heat > 1e-3 for g in report.groups.values())
     return Verdict(
         claim="natural cooling",
         answer="fails" if fails else _careful(report, "payload_temperature_max_k"),
@@ -184,12 +211,13 @@ def page(report: Report) -> str:
         named = ", ".join(f"{short(n)} {s:.0%}" for n, s in list(top.items())[:2])
         lines.append(f"  {label:26}{value:>16}   {span:27} {named}")
     shortest, longest = report.eclipse_longest_s
-    limits = {k: v for k, v in report.limits.model_dump().items() if v > 0}
-    bound = ", ".join(f"{k} {v:.1%}" for k, v in limits.items())
+    limits = {k: v for k, v in report.limits.model_dump().items() if v >= 5e-5}
+    bound = ", ".join(f"{k} {_share(v)}" for k, v in limits.items())
     books = report.books
     lines += [
         "",
         f"  limited by (satellite-time): {bound}",
+        *_switched_off(report),
         f"  in shadow: {_span(report.eclipse_fraction_range, '.1%')} of the time, longest eclipse"
         f" {_span((shortest / 60, longest / 60), '.1f')} min",
         f"  books (must stay below 1e-6): energy {books.energy_residual:.0e}, heat"
@@ -209,10 +237,83 @@ def page(report: Report) -> str:
             f"  class {name}: {group.satellites:,} satellites, {group.payload}"
             f" ({group.payload_origin}), {group.compute_w:,.0f} W"
         )
-    lines += [f"  warning: {warning}" for warning in report.warnings]
+        lines.append(_losses(group))
+        lines += [_pointing(one) for one in report.conflicts if one.group == name]
+    for warning in report.warnings:
+        lines += textwrap.wrap(
+            f"warning: {warning}", PAGE, initial_indent="  ", subsequent_indent="    "
+        )
     for verdict in report.verdicts:
         lines += ["", *_wrapped(f'"{verdict.claim}" {verdict.answer}. {verdict.text}')]
     return "\n".join([*lines, "", *_wrapped(report.sentence)])
+
+
+def _switched_off(report: Report) -> list[str]:
+    """Who was not served, and what stood still; no line where there is nothing to say."""
+    lines, hours, who = [], report.shed_hours, report.shed_satellites
+    spelled = {"payload": "payload asleep", "isl": "laser terminals off too", "safe": "safe mode"}
+    parts = [
+        f"{spelled[key]} {_count(hours[key])} h on {who[key]:,}"
+        for key in spelled
+        if hours[key] > 0
+    ]
+    if parts:
+        lines.append(f"  switched off (satellite-hours): {', '.join(parts)}")
+    if who["safe"] and report.safe_mode_entries is not None:
+        left = report.safe_mode_entries - (report.safe_mode_at_end or 0)
+        lines.append(
+            f"  safe mode: entered {report.safe_mode_entries:,} times, left {left:,} times;"
+            f" {report.safe_mode_at_end:,} satellites in it at the end"
+        )
+    owed = {CONSUMER[name]: wh for name, wh in report.unserved_by_wh.items() if wh > 0}
+    if owed:
+        listed = ", ".join(f"{name} {_energy_amount(wh)}" for name, wh in owed.items())
+        lines.append(f"  not served: {listed}")
+    struck = "1 reboot" if report.resets == 1 else f"{report.resets:,.0f} reboots"
+    lines.append(
+        f"  upsets: {struck}; booting and loading {report.downtime_fraction:.2%} of satellite-time;"
+        f" heaters used {_energy_amount(report.heater_wh)}"
+    )
+    return lines
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _losses(group: Group) -> str:
+    """What one class lost, and how warm it was."""
+    low, high = group.battery_temperature_min_k, group.battery_temperature_max_k
+    lost = {
+        "energy": group.lost_to_energy, "heat": group.lost_to_heat, "booting": group.lost_to_fault
+    }  # fmt: skip
+    named = ", ".join(f"{name} {_share(share)}" for name, share in lost.items() if share > 5e-5)
+    work = f"lost to {named}" if named else "no work lost"
+    return (
+        f"    {work}; chip up to {_celsius(group.payload_temperature_max_k)} (slows down from"
+        f" {group.throttle_start_k - CELSIUS:.0f}); battery {low - CELSIUS:.0f} to"
+        f" {_celsius(high)}"
+    )
+
+
+def _pointing(one: Conflict) -> str:
+    """How Sun, radiator, wings and terminals agree in one attitude."""
+    when = "" if "in sunlight" in one.taken else f" ({', '.join(one.taken)})"
+    parts = []
+    if one.taken != ["in eclipse"]:
+        if one.radiator_sunlit_worst > 0:
+            shown = _span((one.radiator_sunlit, one.radiator_sunlit_worst), ".0%")
+            sun = _span((one.radiator_solar_w_m2, one.radiator_solar_w_m2_worst), ".0f")
+            emits = f"it emits {one.radiator_emits_w_m2:.0f} at 27 °C"
+            parts.append(f"radiator in the Sun {shown} of daylight, {sun} W/m² ({emits})")
+        else:
+            parts.append("radiator out of the Sun")
+        lost = _span((1 - one.wings_cosine, 1 - one.wings_cosine_worst), ".0%")
+        slant = f"wings lose {lost} by slant and shade"
+        parts.append("wings face the Sun" if lost == "0%" else slant)
+    if not one.links_along_orbit:
+        parts.append("laser terminals cannot look along the orbit: no links")
+    return f"    {one.attitude}{when}: {'; '.join(parts)}"
 
 
 def compared(one: Report, two: Report) -> list[tuple[str, str, str, str]]:
@@ -224,6 +325,7 @@ def compared(one: Report, two: Report) -> list[tuple[str, str, str, str]]:
         ("tokens a day", "tokens_per_day", big),
         ("energy per token", "joules_per_token", _joules),
         ("unserved energy", "unserved_wh", _energy_amount),
+        ("payload down", "downtime_fraction", _share),
         ("in shadow", "eclipse_fraction", _percent),
     )
     rows = []
@@ -267,6 +369,10 @@ def _span(pair: Band, form: str) -> str:
 
 def _percent(x: float) -> str:
     return f"{x:.1%}" if x < 0.1 else f"{x:.0%}"
+
+
+def _share(x: float) -> str:
+    return f"{x:.2%}" if x < 0.01 else f"{x:.1%}"
 
 
 def _celsius(kelvin: float) -> str:

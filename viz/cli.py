@@ -35,7 +35,7 @@ def shot(
         typer.Option(
             metavar="VARIABLE",
             help="What the colours mean, such as battery_energy (default), temperature, "
-            "temperature.NODE, throttle, payload_power, tokens_rate or limit.",
+            "temperature.NODE, throttle, payload_power, tokens_rate, limit or shed.",
         ),
     ] = None,
     size: Annotated[

@@ -16,6 +16,13 @@ from viz.layers import marker_size
 from viz.scene import Frame, Run
 
 CREDIT = "Made with Natural Earth"
+ALL_SERVED = "all served"
+LIMITS = {"fault": "a fault", "work": "want of work"}
+SHED = {
+    "payload asleep": "with payload asleep",
+    "laser terminals off too": "with lasers off too",
+    "safe mode": "in safe mode",
+}
 LABELLED_FLEET = 24
 LABELLED_STATIONS = 8
 
@@ -44,6 +51,7 @@ class Hud:
         self._counts()
         self._legend()
         self._symbols()
+        self._temperatures(image.size[1] - self._foot_height())
         self._foot(image.size)
         self._names(image.size)
 
@@ -93,7 +101,23 @@ class Hud:
             self._line(f"{behind:,} hidden behind the Earth", "body", theme.TEXT_DIM)
         if total < len(alive):
             self._line(f"{len(alive) - total:,} no longer in orbit", "body", theme.TEXT_DIM)
+        for text in self._doing():
+            self._line(text, "body", theme.TEXT_DIM)
         self._rule()
+
+    def _doing(self) -> list[str]:
+        """What limits the work, and what is switched off; not what the legend counts anyway."""
+        lines, shown = [], {word for word, _ in self.frame.legend.categories}
+        limited = [(w, n) for w, n in self.frame.limited if w != "nothing" and w not in shown]
+        if limited:
+            parts = [f"{n:,} by {LIMITS.get(word, word)}" for word, n in limited]
+            lines.append(f"work limited: {', '.join(parts)}")
+        elif self.frame.limited and not {w for w, _ in self.frame.limited} & shown:
+            lines.append("nothing limits the work")
+        off = [(w, n) for w, n in self.frame.shed if w != ALL_SERVED and w not in shown]
+        if off:
+            lines.append(", ".join(f"{n:,} {SHED.get(word, word)}" for word, n in off))
+        return lines
 
     def _legend(self) -> None:
         legend = self.frame.legend
@@ -102,10 +126,11 @@ class Hud:
         self._line(legend.title + unit, "body", theme.TEXT, "medium")
         self._space(6)
         if legend.categories:
+            longest = max(self._font("body").getlength(word) for word, _ in legend.categories)
             for flag, (meaning, colour) in zip(legend.flags, legend.categories, strict=True):
                 count = int((self.frame.values == flag).sum())
                 self._dot(self.left + 10 * s, self.y + 14 * s, colour, hollow=False)
-                right = self.left + 0.5 * self.room
+                right = self.left + max(0.5 * self.room, 34 * s + longest + 70 * s)
                 self._text(right, self.y, f"{count:,}", self._font("body"), theme.TEXT, "ra")
                 self._line(meaning, "body", theme.TEXT_DIM, x=34 * s)
             self._rule()
@@ -192,21 +217,44 @@ class Hud:
                 self._dot(middle, y, neutral, kind == "shadow")
             self._line(text, "body", theme.TEXT_DIM, x=34 * s)
 
+    def _temperatures(self, bottom: float) -> None:
+        """How cold and how hot the parts are now, as many as there is room for; else none."""
+        font, step = self._font("small"), 1.32 * theme.FONT_SIZE["small"] * self.scale
+        rows = [(name, spread(low, high)) for name, low, high in self.frame.temperatures]
+        widest = max((font.getlength(f"{name}   {span}") for name, span in rows), default=0.0)
+        columns = 2 if widest < 0.4 * self.room else 1
+        above = (42 + 1.32 * theme.FONT_SIZE["body"] + 4 + 16) * self.scale
+        lines = min(3 if columns == 2 else 6, int((bottom - self.y - above) / step))
+        if not rows or lines < 1:
+            return
+        self._rule()
+        self._line("Temperatures now  (°C)", "body", theme.TEXT, "medium")
+        self._space(4)
+        for k, (name, span) in enumerate(rows[: columns * lines]):
+            left = self.left + 0.46 * self.room * (k % columns)
+            right = left + 0.4 * self.room
+            self._text(left, self.y, name, font, theme.TEXT_DIM)
+            self._text(right, self.y, span, font, theme.TEXT, "ra")
+            self.y += step if k % columns == columns - 1 else 0
+
     def _foot(self, size: tuple[int, int]) -> None:
         width, height = size
         margin = 40 * self.scale
         credit = self._font("credit")
         right = width - margin
         self._text(right, height - margin, CREDIT, credit, theme.TEXT_FAINT, "rd")
-        if not self.run.assumed:
-            return
-        font = self._font("small")
-        text = self.run.assumed[:1].upper() + self.run.assumed[1:]
-        parts = wrapped(text, font, 0.94 * self.room)[:5]
-        step = 1.35 * theme.FONT_SIZE["small"] * self.scale
-        top = max(height - margin - step * len(parts), self.y)
-        for k, part in enumerate(parts):
+        font, step = self._font("small"), 1.35 * theme.FONT_SIZE["small"] * self.scale
+        top = max(height - self._foot_height(), self.y)
+        for k, part in enumerate(self._assumed()):
             self._text(self.left, top + k * step, part, font, theme.TEXT_FAINT)
+
+    def _assumed(self) -> list[str]:
+        """What the run says of its payload, in lines."""
+        text = self.run.assumed[:1].upper() + self.run.assumed[1:]
+        return wrapped(text, self._font("small"), 0.94 * self.room)[:5] if text else []
+
+    def _foot_height(self) -> float:
+        return (40 + 1.35 * theme.FONT_SIZE["small"] * len(self._assumed())) * self.scale
 
     def _names(self, size: tuple[int, int]) -> None:
         """Stations' marks, and names where there are few."""
@@ -292,6 +340,12 @@ def balanced(text: str, font, room: float) -> list[str]:
             break
         lines = narrower
     return lines
+
+
+def spread(low: float, high: float) -> str:
+    """Two whole numbers, or one where they are the same."""
+    ends = [f"{round(value):d}".replace("-", "\N{MINUS SIGN}") for value in (low, high)]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def since(seconds: float) -> str:

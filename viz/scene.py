@@ -68,6 +68,9 @@ class Frame:
     earth_rotation: float  # rad, from TEME x to the Earth-fixed x axis
     stations: Float[np.ndarray, "station 3"]
     legend: Legend
+    limited: tuple[tuple[str, int], ...] = ()  # what limits the work now, and how many
+    shed: tuple[tuple[str, int], ...] = ()  # what is switched off now, on how many
+    temperatures: tuple[tuple[str, float, float], ...] = ()  # node, coldest, hottest now (°C)
 
     @property
     def shadowed(self) -> Bool[np.ndarray, "sat"]:
@@ -224,12 +227,10 @@ class Run:
         if node is not None:
             title = f"{self.nodes[node].replace('_', ' ').capitalize()} temperature"
         if quantity.kind == "category":
-            attrs: Any = self.data[quantity.variable].attrs
-            meanings = str(attrs.get("flag_meanings", "")).split()
-            flags = [int(f) for f in np.atleast_1d(attrs.get("flag_values", range(len(meanings))))]
-            spare = iter(theme.SPARE_COLOURS * len(meanings))
-            pairs = [(m, theme.LIMIT_COLOURS.get(m) or next(spare)) for m in meanings]
-            return Legend(title, "", 0, 1, (), "", tuple(pairs), tuple(flags))
+            kinds = self.meanings(quantity.variable)
+            spare = iter(theme.SPARE_COLOURS * len(kinds))
+            pairs = [(m, theme.CATEGORY_COLOURS.get(m) or next(spare)) for m in kinds.values()]
+            return Legend(title, "", 0, 1, (), "", tuple(pairs), tuple(kinds))
         values = self._values(quantity, node)
         known = values[np.isfinite(values)]
         low = quantity.low if quantity.low is not None else float(known.min(initial=np.inf))
@@ -237,6 +238,41 @@ class Run:
         low, high, step = theme.nice_range(low, high)
         ticks = tuple(np.arange(round((high - low) / step) + 1) * step + low)
         return Legend(title, quantity.unit, low, high, ticks, quantity.colormap)
+
+    def meanings(self, variable: str) -> dict[int, str]:
+        """What the values of a category mean: from the store, or as the theme says."""
+        attrs: Any = self.data[variable].attrs
+        words = str(attrs.get("flag_meanings", "")).split()
+        if not words:
+            words = list(theme.QUANTITIES[variable].meanings)
+        if variable == "mode":
+            words = words or [str(word) for word in self.data.attrs.get("attitudes", ())]
+        flags = np.atleast_1d(attrs.get("flag_values", range(len(words))))
+        return {int(flag): word for flag, word in zip(flags, words, strict=True)}
+
+    def counts(self, variable: str, index: int) -> tuple[tuple[str, int], ...]:
+        """How many satellites have which value of a category at a record; none, none listed."""
+        if variable not in self.data.variables:
+            return ()
+        values = self.data[variable].isel(time=index).values[self._alive[index]]
+        found = [
+            (word, int((values == flag).sum())) for flag, word in self.meanings(variable).items()
+        ]
+        return tuple((word, count) for word, count in found if count)
+
+    def temperatures(self, index: int) -> tuple[tuple[str, float, float], ...]:
+        """Coldest and hottest at a record (°C) of the nodes that people ask for."""
+        if "temperature" not in self.data.variables or not self._alive[index].any():
+            return ()
+        stored = self.data["temperature"].isel(time=index).transpose("sat", "node").values
+        celsius = stored[self._alive[index]].astype(float) - 273.15
+        shown = [n for n in theme.FIRST_NODES if n in self.nodes]
+        shown += [n for n in self.nodes if n not in (*shown, *theme.MINOR_NODES)]
+        columns = {name: celsius[:, self.nodes.index(name)] for name in shown}
+        return tuple(
+            (name.replace("_", " "), float(values.min()), float(values.max()))
+            for name, values in columns.items()
+        )
 
     def index_at(self, moment: str | None, variable: str | None = None) -> int:
         """The record nearest to ``moment``: ISO 8601 UTC, or ``+H`` hours after the start."""
@@ -266,7 +302,8 @@ class Run:
 
         The sum of two terms, each from 0 to 1, is largest: how evenly the fleet is split between
         sunlight and shadow, 4p(1 − p), and how much the shown variable differs from satellite to
-        satellite (twice the standard deviation over the legend's range, at most 1). The first
+        satellite (twice the standard deviation over the legend's range, at most 1; of categories,
+        the share that is there at once of those that ever are). The first
         quarter of the run, at most 100 minutes, is left out: there the initial charges and
         temperatures still show. Ties go to the earliest.
         """
@@ -283,6 +320,9 @@ class Run:
         spread = np.minimum(
             2 * np.sqrt((off**2).sum(axis=1) / count) / (legend.high - legend.low), 1
         )
+        if legend.categories:  # how many of the kinds that occur at all are there at once
+            kinds = [(values == flag).any(axis=1) for flag in legend.flags]
+            spread = np.sum(kinds, axis=0) / max(1, sum(kind.any() for kind in kinds))
         score = 4 * lit * (1 - lit) + spread
         settling = self.time[0] + min(0.25 * (self.time[-1] - self.time[0]), SETTLING)
         first = int(np.searchsorted(self.time, settling))
@@ -316,6 +356,9 @@ class Run:
             earth_rotation=rotation,
             stations=places @ teme_from_itrf.T,
             legend=legend,
+            limited=self.counts("limit", index),
+            shed=self.counts("shed", index),
+            temperatures=self.temperatures(index),
         )
 
     def _trails(self, index: int, finer: int = 6) -> Float[np.ndarray, "sat point 3"]:

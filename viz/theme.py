@@ -39,7 +39,18 @@ LIMIT_COLOURS = {  # Okabe and Ito's palette
     "work": "#999999",
     "fault": "#cc79a7",
 }
-SPARE_COLOURS = ("#009e73", "#e69f00", "#0072b2")
+SHED_COLOURS = {  # the same palette: the further from blue, the less is served
+    "all served": "#56b4e9",
+    "payload asleep": "#f0e442",
+    "laser terminals off too": "#e69f00",
+    "safe mode": "#d55e00",
+}
+CATEGORY_COLOURS = LIMIT_COLOURS | SHED_COLOURS
+SPARE_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2")
+
+# The list of temperatures begins with these nodes, and leaves out those near their neighbours.
+FIRST_NODES = ("chip", "payload_chip", "battery", "avionics", "radiator", "terminals", "array")
+MINOR_NODES = ("array_back", "cold_plate", "loop", "radiator_back", "blanket", "bus")
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Quantity:
     high: float | None = None
     colormap: str = "viridis"
     kind: str = "number"  # or "category"
+    meanings: tuple[str, ...] = ()  # of the values 0, 1, …, where the store has none
 
 
 QUANTITIES = {
@@ -84,6 +96,8 @@ QUANTITIES = {
         Quantity("unserved_power", "Unserved power", "W", low=0, colormap="plasma"),
         Quantity("sunlit", "Sunlight", "%", 100.0, low=0, high=100, colormap="cividis"),
         Quantity("limit", "What limits the work", kind="category"),
+        Quantity("shed", "Switched off", kind="category", meanings=tuple(SHED_COLOURS)),
+        Quantity("mode", "Attitude", kind="category"),
     )
 }
 

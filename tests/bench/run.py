@@ -14,7 +14,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ROWS = HERE / "rows.jsonl"
-BENCHES = ("bench_sgp4.py", "bench_life.py", "bench_fleet.py")
+BENCHES = (
+    "bench_sgp4.py",
+    "bench_geometry.py",
+    "bench_thermal.py",
+    "bench_life.py",
+    "bench_fleet.py",
+)
 
 
 def main() -> int:

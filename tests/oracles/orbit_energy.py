@@ -1,14 +1,16 @@
-"""What Sun and Earth send to a satellite's wings, box and radiator: plain NumPy, textbook formulas.
+"""What Sun and Earth send to a satellite's surfaces: plain NumPy, textbook formulas.
 
 Written from the formulas, without a line of the twin: a circular orbit drifting under J2 (Vallado,
 Fundamentals of Astrodynamics, 2013, 9.6.2), the Sun of Meeus (Astronomical Algorithms, 1998,
 chapter 25: the geometric Sun within 0.01°), the conical shadow of a spherical Earth (Montenbruck &
-Gill, Satellite Orbits, 2000, 3.4.2), and view factors by summing the visible cone of the Earth
-direction by direction. The assumptions are the twin's: albedo of the sub-satellite point, even
-infrared, faces that do not shade each other. NumPy 2; 2026-11-22.
+Gill, Satellite Orbits, 2000, 3.4.2), and for faces that nothing shades cosines and view factors by
+summing the visible cone of the Earth direction by direction. What shaded faces see is handed in.
+The assumptions are the twin's: albedo of the sub-satellite point, even infrared. NumPy 2;
+2026-11-23.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,46 +46,100 @@ def period(place):
     return 2 * math.pi / _rates(place)[1]
 
 
-def heats(design, environment, start: datetime, place: Place, times):
-    """Shares, W/m² and W at each of `times`: sunlit, irradiance, array, box, radiator."""
+@dataclass(frozen=True)
+class Sky:
+    """Directions in the body's axes (time, 3), and what the sky sends (time,)."""
+
+    sun: np.ndarray
+    earth: np.ndarray
+    lit: np.ndarray  # share of the Sun's disc
+    flux: np.ndarray  # W/m² of sunlight, as if it were in view
+    reflected: np.ndarray  # W/m² leaving the ground below
+
+
+def sky(kind: str, environment, start: datetime, place: Place, times) -> Sky:
+    """The sky of an attitude: its axes as vectors among the stars, from the words that name it."""
     r, across = _orbit(place, times)
     up = r / np.linalg.norm(r, axis=1, keepdims=True)
-    along = np.cross(across, up)
     sun_position = _sun(start, times)
     distance = np.linalg.norm(sun_position, axis=1)
     sun = sun_position / distance[:, None]
-    lit = _visible_sun(r, sun_position)
+    side = np.sign(_dot(sun, across))[:, None] * across  # the Sun's side of the orbit
+    mirror = np.sign(_dot(sun, across))[:, None]
+    if kind in ("nadir", "edge"):
+        x, z = up, side
+        y = mirror * np.cross(z, x)
+    elif kind == "sun":
+        x = sun
+        z = side - _dot(side, sun)[:, None] * sun
+        z = z / np.linalg.norm(z, axis=1, keepdims=True)
+        y = mirror * np.cross(z, x)
+    else:  # inertial: the Sun of the start at x, the pole near z
+        x = _sun(start, np.zeros(1))
+        x = np.broadcast_to(x / np.linalg.norm(x), sun.shape)
+        z = np.array([0.0, 0.0, 1.0]) - x[:, 2:] * x
+        z = z / np.linalg.norm(z, axis=1, keepdims=True)
+        y = np.cross(z, x)
     flux = environment.solar_constant_w_m2.value * (AU / distance) ** 2
-    reflected = environment.albedo.value * flux * np.maximum(_dot(up, sun), 0)
-    infrared = environment.earth_infrared_w_m2.value
-    seen = _view_table(place.radius)
+    return Sky(
+        sun=np.stack([_dot(sun, a) for a in (x, y, z)], axis=1),
+        earth=np.stack([_dot(-up, a) for a in (x, y, z)], axis=1),
+        lit=_visible_sun(r, sun_position),
+        flux=flux,
+        reflected=environment.albedo.value * flux * np.maximum(_dot(up, sun), 0),
+    )
 
-    def absorbed(normal, absorptance, emittance):
-        direct = absorptance.value * flux * lit * np.maximum(_dot(normal, sun), 0)
-        earth = absorptance.value * reflected + emittance.value * infrared
-        return direct + earth * seen(-_dot(normal, up))
 
+Sees = Callable[[Sky], tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
+"""Cosines towards the Sun and view factors to the Earth over time, by surface."""
+
+
+def unshaded(faces: dict[str, list], radius: float) -> Sees:
+    """What faces see that nothing stands before: a list of share and normal for each surface.
+
+    A normal is a vector, or for a wing that follows the Sun "one" or "two" axes and "-" before it
+    for its back.
+    """
+    seen = _view_table(radius)
+
+    def look(sky: Sky):
+        flat = sky.sun * [1.0, 1.0, 0.0]
+        wings = {"one": flat / np.linalg.norm(flat, axis=1, keepdims=True), "two": sky.sun}
+
+        def normal(word):
+            if isinstance(word, str):
+                return -wings[word[1:]] if word.startswith("-") else wings[word]
+            return np.broadcast_to(np.asarray(word, float), sky.sun.shape)
+
+        def mean(of):
+            return {
+                name: sum(share * of(normal(word)) for share, word in own)
+                for name, own in faces.items()
+            }
+
+        return mean(lambda n: np.maximum(_dot(n, sky.sun), 0)), mean(
+            lambda n: seen(_dot(n, sky.earth))
+        )
+
+    return look
+
+
+def heats(design, environment, sky: Sky, sees: Sees, area: dict[str, float]) -> dict:
+    """Sunlight on the cells and albedo behind them (W/m²), and W by surface, over time."""
     body = design.body
-    wings = sun - (_dot(sun, across)[:, None] * across if design.array_axes == 1 else 0)
-    wings = wings / np.linalg.norm(wings, axis=1, keepdims=True)
-    side = np.sign(_dot(sun, across))[:, None] * across
-    faces = {"cold": -side, "sunward": side, "zenith": up, "nadir": -up, "wake": -along}
-    radiator = faces[body.radiator_faces]
-    radiators = [radiator, -radiator][: body.radiator_sides]
-    paint = body.radiator_absorptance, body.radiator_emittance
-    blanket = body.box_absorptance, body.box_emittance
-    return {
-        "sunlit": lit,
-        "irradiance": flux * lit * _dot(wings, sun),
-        "array": design.array_m2.value
-        * (
-            absorbed(wings, body.array_front_absorptance, body.array_front_emittance)
-            + absorbed(-wings, body.array_back_absorptance, body.array_back_emittance)
-        ),
-        "box": body.box_face_m2.value
-        * sum(absorbed(s * n, *blanket) for n in (up, along, across) for s in (1, -1)),
-        "radiator": body.radiator_m2.value * sum(absorbed(n, *paint) for n in radiators),
+    cosine, earth = sees(sky)
+    found = {
+        "irradiance": sky.flux * sky.lit * cosine["array"],
+        "behind": sky.reflected * earth["array_back"],
     }
+    for name, size in area.items():
+        label = {"array": "array_front", "radiator_back": "radiator"}.get(name, name)
+        absorptance = getattr(body, f"{label}_absorptance").value
+        emittance = getattr(body, f"{label}_emittance").value
+        light = sky.flux * sky.lit * cosine[name] + sky.reflected * earth[name]
+        infrared = environment.earth_infrared_w_m2.value * earth[name]
+        found[name] = size * (absorptance * light + emittance * infrared)
+    return found
 
 
 def _rates(place):

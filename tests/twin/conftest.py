@@ -18,17 +18,31 @@ shadow = "sphere"
 [class.large]                  # a training satellite of some tens of kilowatts
 array_m2 = 110
 battery_wh = 30_000
-housekeeping_w = 1500
+survival_w = 1000
+comms_w = 100
+isl_w = 400
+battery_heater_w = 300
 payload = {{ kind = "training" }}
 [class.large.body]
 bus_heat_capacity_j_k = 900e3
+avionics_heat_capacity_j_k = 60e3
 chip_heat_capacity_j_k = 20e3
 cold_plate_heat_capacity_j_k = 50e3
+loop_heat_capacity_j_k = 50e3
+terminals_heat_capacity_j_k = 40e3
 array_bus_w_k = 3
+bus_avionics_w_k = 100
+bus_battery_w_k = 60
+bus_cold_plate_w_k = 10
+bus_terminals_w_k = 6
+bus_blanket_w_k = 2.5
+avionics_radiator_w_k = 250
 chip_cold_plate_w_k = 800
-cold_plate_radiator_w_k = 1500
+cold_plate_loop_w_k = 3000
+loop_radiator_w_k = 3000
 bus_radiator_w_k = 80
 radiator_m2 = 60
+terminals_area_m2 = 0.8
 box_face_m2 = 6
 [[shell]]
 class = "small"

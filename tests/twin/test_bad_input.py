@@ -19,6 +19,17 @@ from twin import results
         ("[class.small]", "[class.small]\nbattery_wh = nan", ["battery_wh", "finite"]),
         ("2025-10-04T00:00:00Z", "1850-01-01T00:00:00Z", ["run.start", "DE421"]),
         ("[class.small]", '[class.small]\npayload = { profile = "orin" }', ["orin", "profile"]),
+        ("[class.small]", '[class.small]\nattitude = "sunn"', ["attitude", "inertial", "'sun'"]),
+        (
+            "[class.small]",
+            "[class.small]\nnode = { eye = { heat_capacity_j_k = 5 } }",
+            ["class.small.node.eye", "joined to nothing", 'between = ["eye", "bus"]'],
+        ),
+        (
+            "[class.small]",
+            '[class.small]\nmesh = "no.glb"\npart = { hull = { node = "blanket" } }',
+            ["class.small.mesh", "no such file", "no.glb"],
+        ),
     ],
 )
 def test_bad_scenarios_are_told_in_one_line(command, tmp_path, old, new, words):

@@ -126,7 +126,7 @@ def test_run_as_json_with_a_choice_of_variables(command, tiny, tmp_path):
 def test_show_and_compare(command, tiny_run, tiny, tmp_path):
     code, out, _ = command("show", tiny_run, "--json")
     assert code == 0 and json.loads(out)["title"] == "Tiny [twin]"
-    command("run", tiny, "-o", tmp_path / "b", "--set", "class.small.battery_wh=300")
+    command("run", tiny, "-o", tmp_path / "b", "--set", "class.big.battery_wh=450")
     code, out, _ = command("compare", tiny_run, tmp_path / "b")
     assert code == 0 and "least charge" in out
     code, out, _ = command("compare", tiny_run, tmp_path / "b", "--json")

@@ -77,9 +77,19 @@ WRONG = [
     (f"{CLASS}battery_wh = {{ value = 5, range = [7, 4] }}", "battery_wh: ", "outside its range"),
     (f"{CLASS}battery_wh = {{ value = 5, range = [-4, 7] }}", "battery_wh: ", "got -4"),
     (f"{CLASS}battery_wh = {{ value = 5, origin = 'guess' }}", "origin: ", "assumed", "'guess'"),
-    (f"{CLASS}battery_floor = 0.8", "class.inference: ", "battery_floor", "battery_depth"),
+    (f"{CLASS}battery_floor = 0.8", "class.inference.battery_floor: ", "0.8", "battery_depth"),
+    (
+        f"{CLASS}attitude = 'nadr'",
+        "class.inference.attitude: ",
+        "inertial",
+        "did you mean 'nadir'?",
+    ),
     (f"{PAYLOAD}kind = 'train'", "class.inference.payload.kind: ", "did you mean 'training'?"),
-    (f"{PAYLOAD}kind = 'training'\nthrottle_start_k = 380", "class.inference: ", "throttle_full_k"),
+    (
+        f"{PAYLOAD}kind = 'training'\nthrottle_start_k = 380",
+        "payload.throttle_start_k: ",
+        "throttle_full_k",
+    ),
     (f"{GOOD}[class]", "class: ", "at least one"),
     (f"{RUN}record_s = 25\n[[shell]]", "run: ", "record_s", "25 s / 10 s = 2.5"),
     (f"{RUN}record_s = 5\n[[shell]]", "run: ", "record_s", "5 s / 10 s = 0.5"),
@@ -188,6 +198,31 @@ def test_a_scenario_that_is_not_there_names_those_that_are(tmp_path):
             load(str(unreadable))
 
 
+def test_a_mesh_file_stands_beside_the_scenario(tmp_path):
+    text = f"{CLASS}mesh = 'sat.glb'\n[class.inference.part.hull]\nnode = 'blanket'\n"
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"class.inference.mesh: no such file: 'sat.glb'"):
+        load(str(tmp_path / "own.toml"))
+    (tmp_path / "sat.glb").touch()
+    part = load(str(tmp_path / "own.toml")).scenario.class_["inference"].part["hull"]
+    assert (part.kind, part.solid, part.object) == ("mesh", True, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "where", "new"),
+    [
+        ("array_losses = 0.8", "", "array_packing"),
+        ("housekeeping_w = 173", "", "survival_w + comms_w + isl_w"),
+        ("battery_charge_efficiency = 0.97", "", "battery_resistance_share"),
+        ("cold_plate_radiator_w_k = 20", "body", "cold_plate_loop_w_k"),
+        ("box_emittance = 0.03", "body", "blanket_emittance"),
+    ],
+)
+def test_keys_of_old_say_what_they_are_now(old, where, new):
+    line = the_line(f"{CLASS}[class.inference.{where}]\n{old}" if where else f"{CLASS}{old}")
+    assert "unknown key; it is now " in line and new in line
+
+
 def test_a_path_is_read_as_it_stands(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(GOOD, encoding="utf-8")
@@ -202,7 +237,12 @@ def test_every_key_is_explained_with_its_unit():
     assert battery.default == "600 [500 … 700]" and battery.allowed == "above 0"
     assert keys["shell[](sso).ltan_h"].unit == "h"
     assert keys["station[].mask_deg"].allowed == "≥ 0, < 90"
-    assert keys["class.NAME.body.array_heat_capacity_j_k_m2"].unit == "J/K/m²"
+    assert keys["class.NAME.body.cell_heat_capacity_j_k_m2"].unit == "J/K/m²"
+    assert keys["class.NAME.body.radiator_through_w_k_m2"].unit == "W/K/m²"
+    assert keys["class.NAME.part.NAME(plate).size_m"].unit == "m"
+    assert keys["class.NAME.link[](flow).w_k"].unit == "W/K"
+    assert keys["class.NAME.link[](radiation).exchange_m2"].unit == "m²"
+    assert keys["class.NAME.resets_per_day"].unit == "1/day"
     assert unit("satellites") == ""
 
 

@@ -1,5 +1,8 @@
 """What a report says of the twelve: the elements' own facts, honest bands, and what would help."""
 
+from dataclasses import replace
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,9 +12,12 @@ from twin.fleet import fleet
 from twin.flight import fly
 from twin.load import load
 from twin.problems import InputError
-from twin.report import FACTORS, _smallest
+from twin.recorded import Recorded, recorded
+from twin.remedies import FACTORS, smallest
+from twin.report import batteries, outside
 from twin.report_form import Report, parse
 from twin.results import Run
+from twin.tally import opened
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +25,13 @@ def flown(tmp_path_factory) -> tuple[Run, Report]:
     """The twelve for four orbits, with error bars."""
     overrides = ("run.duration_h=6.4", "run.samples=64", "station=[]")
     return fly(load("scs01", overrides), tmp_path_factory.mktemp("run") / "scs01")
+
+
+@pytest.fixture(scope="module")
+def shed(tmp_path_factory) -> tuple[Run, Report]:
+    """Twelve with a worn battery for four hours: two nights and a half."""
+    overrides = ("run.duration_h=4", "run.samples=0", "run.record_s=60", "station=[]")
+    return fly(load("brownout", overrides), tmp_path_factory.mktemp("run") / "brownout")
 
 
 def test_the_twelve_say_what_their_elements_say(flown):
@@ -104,15 +117,133 @@ def test_draws_follow_their_triangles():
 
 def test_smallest_factor_lies_between_the_tried_ones():
     """A line that crosses zero at twice the size is found there; one that never does, nowhere."""
-    assert _smallest(np.log(2 / FACTORS)) == pytest.approx(2.0)
-    assert _smallest(np.ones_like(FACTORS)) is None
-    assert _smallest(-np.ones_like(FACTORS)) == FACTORS.min()
+    assert smallest(np.log(2 / FACTORS)) == pytest.approx(2.0)
+    assert smallest(np.ones_like(FACTORS)) is None
+    assert smallest(-np.ones_like(FACTORS)) == FACTORS.min()
 
 
 def test_smallest_factor_is_safe_past_a_knee():
     """Where a throttle flattens what is too hot, the line through what passes decides."""
     true = 40 * np.log(1.5 / FACTORS)
-    assert _smallest(np.minimum(true, 0.5)) == pytest.approx(1.5, rel=1e-6)
+    assert smallest(np.minimum(true, 0.5)) == pytest.approx(1.5, rel=1e-6)
+
+
+def test_what_was_switched_off_is_what_the_records_show(shed):
+    """Hours by level, entries into safe mode and ways out of it, against the recorded levels.
+
+    Records of a minute hold the level at their end: each change is timed to half a record.
+    """
+    run, said = shed
+    with run.dataset() as data:
+        level = data.shed.to_numpy()
+    record = said.record_s / 3600
+    changes = [(np.diff(level >= k, axis=0) != 0).sum() for k in (1, 2, 3)]
+    for k, name in enumerate(("payload", "isl", "safe")):
+        counted = (level > k).sum() * record
+        # As many records begin as end within an hour: errors of single changes mostly cancel.
+        assert said.shed_hours[name] == pytest.approx(counted, abs=0.25 * record * changes[k])
+        assert said.shed_satellites[name] == 12
+    assert said.shed_hours["payload"] > said.shed_hours["isl"] > said.shed_hours["safe"] > 0
+    seen = recorded(run)
+    assert seen.safe_entries is not None and seen.safe_at_end is not None
+    assert (seen.safe_entries >= 1).all(), "every satellite enters safe mode"
+    assert not seen.safe_at_end[level[-1] < 3].any() and seen.coldest is None
+    left = ((level[:-1] >= 3) & (level[1:] < 3)).sum(axis=0)
+    np.testing.assert_array_equal(seen.safe_entries, left + seen.safe_at_end)
+    assert said.groups["worn"].safe_fraction * 12 * 4 == pytest.approx(said.shed_hours["safe"])
+
+
+def test_the_page_says_who_was_switched_off(shed):
+    """By consumer and level, in words; nobody is told of what did not happen."""
+    _, said = shed
+    page = words.page(said)
+    for what in ("payload asleep", "laser terminals off too", "safe mode", "not served: radio"):
+        assert what in page
+    assert "avionics" not in page, "survival is served throughout"
+    assert "12 of 12 satellites go into safe mode" in said.verdicts[0].text
+    assert said.verdicts[0].answer == "fails"
+    assert "mostly to energy" in said.sentence
+    entered = said.model_copy(update={"safe_mode_entries": 31, "safe_mode_at_end": 2})
+    assert "entered 31 times, left 29 times" in words.page(entered)
+    assert len(page.splitlines()) < 50, "one screen"
+
+
+def test_what_is_lost_is_named_by_its_cause(shed):
+    """Shares of the sentence: offered is made plus all that was lost, faults included."""
+    _, said = shed
+    (group,) = said.groups.values()
+    lost = group.lost_to_energy + group.lost_to_heat + group.lost_to_fault
+    assert group.lost_to_fault > 0, "who leaves safe mode loads the model anew"
+    assert f"{lost:.1%} lost" in said.sentence
+
+
+def test_pointing_follows_geometry(shed):
+    """One-axis wings lose the cosine of the beta angle; wings at the Sun nothing."""
+    _, said = shed
+    nadir, sun = said.conflicts
+    assert (nadir.attitude, sun.attitude) == ("nadir", "sun")
+    assert sun.taken == ["in safe mode"] and len(nadir.taken) == 2
+    low, high = np.radians(nadir.beta_deg)
+    # At 44 degrees the box's shadow takes up to a tenth of the wing behind it.
+    assert 0.88 * np.cos(high) < nadir.wings_cosine_worst < np.cos(high) + 0.01
+    assert nadir.wings_cosine_worst < nadir.wings_cosine < np.cos(low) + 0.01
+    assert nadir.radiator_sunlit == 0, "the radiator is on the side away from the Sun"
+    assert sun.wings_cosine == pytest.approx(1.0, abs=0.01)
+    assert nadir.links_along_orbit and not sun.links_along_orbit
+    emitted = 0.88 * 5.670374e-8 * 300.0**4
+    assert nadir.radiator_emits_w_m2 == pytest.approx(emitted, rel=1e-6)
+    assert "cannot look along the orbit" in words.page(said)
+
+
+def test_a_radiator_that_looks_up_meets_the_sun():
+    """A plate that looks up at beta b takes cos b · (arc's sine) of the Sun: by quadrature."""
+    from twin.conflicts import conflicts
+
+    overrides = ("class.worn.body.radiator_faces=zenith", "class.worn.attitude_safe=nadir")
+    loaded = load("brownout", overrides)
+    ships = fleet(loaded.scenario)
+    constellation, _ = build(loaded.scenario, ships)
+    (said,) = conflicts(loaded.scenario, ships, constellation)
+    assert said.taken == ["in sunlight", "in eclipse", "in safe mode"]
+    beta, angle = np.radians(said.beta_deg[0]), np.linspace(0, 2 * np.pi, 20001)[:-1]
+    ratio = 6378.137 / (6378.137 + 550)
+    lit = np.cos(beta) * np.cos(angle) > -np.sqrt(1 - ratio**2)
+    cosine = np.maximum(np.cos(beta) * np.cos(angle), 0)
+    assert said.radiator_sunlit_worst == pytest.approx((cosine > 0.1)[lit].mean(), abs=0.02)
+    sun = 1361 * 0.2 / 0.9961**2  # absorptance 0.2; distance on 20 March: 0.9961 AU
+    assert said.radiator_solar_w_m2_worst == pytest.approx(sun * cosine[lit].mean(), rel=0.03)
+
+
+def test_batteries_are_warned_of_when_warm_and_when_cold(shed):
+    """Above 45 °C and below 0 °C cells are not charged as they should; between them no word."""
+    _, said = shed
+    ships = fleet(load("brownout").scenario)
+    assert not any("batter" in warning for warning in said.warnings)
+
+    ledger = opened(jnp.ones(12), jnp.full((12, 12), 290.0))
+    assert batteries(ships, ledger) == []
+    ledger = replace(
+        ledger,
+        cell_hottest=ledger.cell_hottest.at[3].set(321.15),
+        cell_coldest=ledger.cell_coldest.at[7].set(268.15),
+    )
+    warm, cold = batteries(ships, ledger)
+    assert "48.0 °C" in warm and "-5.0 °C" in cold and "battery_heater_w" in cold
+
+
+def test_a_node_of_ones_own_is_warned_of_when_it_leaves_its_limits():
+    """The camera of the shipped scenario: -30 to 40 °C."""
+    scenario = load("parts").scenario
+    ships = fleet(scenario)
+    nodes = ("bus", "camera")
+    low, high = np.full((24, 2), 280.0), np.full((24, 2), 300.0)
+    low[:, 0], high[:, 0] = 100.0, 400.0  # of the structure, which has no limits
+    assert outside(scenario, ships, nodes, Recorded(None, None, low, high)) == []
+    low[5, 1], high[6, 1] = 238.15, 318.15
+    cold, warm = outside(scenario, ships, nodes, Recorded(None, None, low, high))
+    assert "camera" in cold and "cools to -35.0 °C, below -30 °C" in cold
+    assert "reaches 45.0 °C, above 40 °C" in warm
+    assert outside(scenario, ships, nodes, Recorded()) == []
 
 
 @pytest.mark.slow
@@ -157,7 +288,7 @@ def test_the_three_sentences_carry_their_numbers(flown):
     """Each verdict names its number, its band and what it would take."""
     _, said = flown
     energy, cooling, minutes = said.verdicts
-    assert energy.answer == "fails"
+    assert energy.answer == "fails" and "safe mode" not in energy.text
     assert (
         "in shadow" in energy.text
         and "Wh of battery" in energy.text

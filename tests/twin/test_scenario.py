@@ -14,7 +14,11 @@ from twin.load import sections as inner_sections
 from twin.numbers import Number
 
 SHIPPED = sorted(shipped())
-FLEETS = {"scs01": 12, "scs01_now": 12, "star2035": 2800}
+FLEETS = {
+    "scs01": 12, "scs01_now": 12, "star2035": 2800,
+    "brownout": 12, "hot": 12, "starved": 12, "parts": 24,
+}  # fmt: skip
+BARE = ("array_axes", "radiator_sides", "devices", "axes", "radius_m", "length_m")
 
 
 def numbers(section: BaseModel, path: str = ""):
@@ -40,8 +44,8 @@ def size(shell) -> int:
     return len(shell.norad) if isinstance(shell, s.CatalogShell) else shell.satellites
 
 
-def test_three_scenarios_are_shipped():
-    assert set(SHIPPED) >= set(FLEETS)
+def test_the_scenarios_that_are_shipped():
+    assert set(SHIPPED) == set(FLEETS)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -72,7 +76,7 @@ def test_no_shipped_number_is_written_bare_where_a_table_would_do(name):
             inside = line.startswith("[class.")
         bare = re.match(r"(\w+) = [-+.\d]", line)
         if inside and bare:
-            assert bare[1] in ("array_axes", "radiator_sides", "devices"), line
+            assert bare[1] in BARE, line
             assert "#" in line or name.startswith("scs01"), line
 
 
@@ -116,6 +120,52 @@ def test_the_plan_for_2035():
     assert training.devices * training.compute_w.value == 20_000
     thors = scenario.class_["inference"].payload.devices
     assert thors * 2.07 == pytest.approx(100_000 / 2400, rel=0.01)  # POPS, sparse FP4; the plan
+
+
+LOADS = {  # W beside the payload, and W/K from cold plate to radiator: as the comments reckon
+    ("scs01", "large"): (173, 20),
+    ("scs01_now", "small"): (173, 20),
+    ("star2035", "inference"): (700, 200),
+    ("star2035", "training"): (2000, 1600),
+}
+
+
+@pytest.mark.parametrize(("name", "which"), LOADS)
+def test_loads_and_heat_paths_are_those_of_the_comments(name, which):
+    design = load(name).scenario.class_[which]
+    watts, conductance = LOADS[name, which]
+    assert design.survival_w.value + design.comms_w.value + design.isl_w.value == watts
+    joints = design.body.cold_plate_loop_w_k.value, design.body.loop_radiator_w_k.value
+    assert 1 / sum(1 / x for x in joints) == pytest.approx(conductance)
+    to_radiator = design.body.avionics_radiator_w_k.value + design.body.bus_radiator_w_k.value
+    assert to_radiator == pytest.approx({173: 10, 700: 100, 2000: 400}[watts])
+
+
+def test_the_three_that_fail_do_it_by_their_own_means():
+    """What the comments on top say that they lack, and nothing else."""
+    worn, hot, starved = (
+        load(name).scenario.class_[which]
+        for name, which in (("brownout", "worn"), ("hot", "hot"), ("starved", "starved"))
+    )
+    load_w = sum(getattr(worn, key).value for key in ("survival_w", "comms_w", "isl_w"))
+    assert worn.battery_wh.value < (load_w + 50) * 35 / 60, "less than a night"
+    assert worn.attitude_safe == "sun"
+    assert hot.payload.devices > starved.payload.devices > worn.payload.devices
+    cooling = [d.body.radiator_m2.value / d.payload.devices for d in (hot, starved)]
+    assert cooling[0] < cooling[1]
+    assert starved.array_m2.value < worn.array_m2.value < hot.array_m2.value
+
+
+def test_the_satellite_from_parts_has_one_of_each():
+    design = load("parts").scenario.class_["imager"]
+    assert {part.kind for part in design.part.values()} == {"box", "plate", "cylinder"}
+    wings = [part for part in design.part.values() if part.axes]
+    assert sum(w.size_m[0] * w.size_m[1] for w in wings) == pytest.approx(design.array_m2.value)
+    panels = [part for part in design.part.values() if part.node == "radiator"]
+    assert sum(p.size_m[0] * p.size_m[1] for p in panels) == pytest.approx(
+        design.body.radiator_m2.value
+    )
+    assert list(design.node) == ["camera"] and design.link[0].between == ("camera", "bus")
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def write_store(
     throttle = np.clip(1 - (chip - 330) / 60, 0, 1)
     limit = np.where(charge < 0.72 * capacity, 1, np.where(chip > 342, 2, 0)).astype(np.int8)
     limit[:, :: max(7, satellites // 40)] = 4
+    share = charge / capacity
+    shed = np.sum([share < np.quantile(share, q) for q in (0.3, 0.2, 0.1)], axis=0, dtype=np.int8)
 
     def series(values, units, long_name, dims=("time", "sat"), **attrs):
         return (
@@ -152,6 +154,8 @@ def write_store(
                 "long_name": "What binds now",
             },
         ),
+        "shed": (("time", "sat"), shed, {"units": "1", "long_name": "Level of load shedding"}),
+        "mode": (("time", "sat"), (shed > 2).astype(np.int8), {"units": "1"}),
         "alive": (("time", "sat"), np.ones((count, satellites), np.int8), {"units": "1"}),
         "battery_capacity": (("sat",), capacity, {"units": "J"}),
         "name": (("sat",), np.array(names, dtype=object)),
@@ -163,6 +167,7 @@ def write_store(
         "start": start,
         "assumed": assumed,
         "stations": json.dumps(stations),
+        "attitudes": ["nadir", "sun"],
     }
     dataset = xr.Dataset(data, coords={"time": ("time", time, {"units": "s"})}, attrs=attrs)
     path = Path(path)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from viz import theme
 from viz.camera import Camera, choose, column_width
-from viz.hud import Hud
+from viz.hud import Hud, spread
 from viz.labels import Box, place, short_names
 from viz.scene import EARTH_RADIUS, Run
 
@@ -53,7 +53,7 @@ def test_the_fleet_and_both_day_and_night_are_in_the_picture(twelve, many, size)
         assert 45 < np.degrees(np.arccos(towards @ frame.sun)) < 125
 
 
-@pytest.mark.parametrize("variable", ["battery_energy", "limit"])
+@pytest.mark.parametrize("variable", ["battery_energy", "limit", "shed"])
 @pytest.mark.parametrize("size", [(1920, 1080), (960, 540), (1000, 1000)])
 def test_words_overlap_neither_each_other_nor_the_fleet(twelve, many, size, variable):
     for path in (twelve, many):
@@ -72,6 +72,23 @@ def test_words_overlap_neither_each_other_nor_the_fleet(twelve, many, size, vari
         for box in hud.boxes:
             x, y = marks.T
             assert not ((x > box.left) & (x < box.right) & (y > box.top) & (y < box.bottom)).any()
+
+
+def test_the_words_say_what_limits_and_what_is_off(twelve):
+    """Unless the legend counts it anyway."""
+    run = Run(twelve)
+    levels = run.data["shed"].values
+    record = int(np.argmax((levels == 3).sum(axis=1)))
+    said: dict[str, str] = {}
+    for variable in ("battery_energy", "shed", "limit"):
+        frame = run.frame(record, variable)
+        hud = Hud(run, frame, choose(frame, SIZE))
+        said[variable] = "; ".join(hud._doing())
+    safe = f"{(levels[record] == 3).sum()} in safe mode"
+    assert safe in said["battery_energy"] and safe in said["limit"]
+    assert "safe mode" not in said["shed"]
+    assert "by a fault" in said["battery_energy"] and "work limited" not in said["limit"]
+    assert spread(-0.4, 3.2) == "0 to 3" and spread(-7.0, -7.1) == "\N{MINUS SIGN}7"
 
 
 def test_close_satellites_get_names_that_do_not_overlap():

@@ -121,6 +121,51 @@ def test_limits_are_categories(twelve):
     assert (frame.colours[fault] == theme.rgb(theme.LIMIT_COLOURS["fault"])).all()
 
 
+def test_what_is_switched_off_has_words_and_colours_of_its_own(twelve):
+    """The store has levels only; the words are the theme's, those of attitudes the run's."""
+    run = Run(twelve)
+    stored = xr.open_zarr(twelve / "run.zarr", chunks=None, consolidated=False)
+    levels = stored["shed"].values
+    record = int(np.argmax((levels == 3).sum(axis=1) * (levels < 3).any(axis=1)))
+    frame = run.frame(record, "shed")
+    assert [word for word, _ in frame.legend.categories] == list(theme.SHED_COLOURS)
+    assert dict(frame.shed) == {
+        word: int((levels[record] == level).sum())
+        for level, word in enumerate(theme.SHED_COLOURS)
+        if (levels[record] == level).any()
+    }
+    safe = levels[record] == 3
+    assert safe.any() and not safe.all()
+    assert (frame.colours[safe] == theme.rgb(theme.SHED_COLOURS["safe mode"])).all()
+    assert run.meanings("mode") == {0: "nadir", 1: "sun"}
+    assert dict(run.counts("mode", record)) == {"nadir": (~safe).sum(), "sun": safe.sum()}
+    limits = stored["limit"].values[record]
+    assert dict(frame.limited) == {
+        word: int((limits == flag).sum())
+        for flag, word in enumerate(["nothing", "energy", "heat", "work", "fault"])
+        if (limits == flag).any()
+    }
+
+
+def test_a_picture_of_categories_shows_as_many_of_them_as_it_can(twelve):
+    run = Run(twelve)
+    levels = run.data["shed"].values
+    kinds = [len(np.unique(row)) for row in levels]
+    chosen = run.index_at(None, "shed")
+    assert kinds[chosen] >= max(kinds[len(kinds) // 4 :]) - 1 >= 2
+
+
+def test_temperatures_are_told_for_the_parts_that_matter(twelve):
+    run = Run(twelve)
+    stored = run.data["temperature"].values[50] - 273.15
+    told = {name: (low, high) for name, low, high in run.frame(50).temperatures}
+    assert list(told)[:2] == ["payload chip", "battery"]
+    assert set(told) == {"payload chip", "battery", "radiator", "array", "optics"}
+    for name, ends in told.items():
+        values = stored[:, synthetic.NODES.index(name.replace(" ", "_"))]
+        assert ends == pytest.approx((values.min(), values.max()), abs=1e-3)
+
+
 def test_trails_end_at_the_satellite_and_follow_the_circle(twelve):
     frame = Run(twelve).frame(100)
     assert frame.trails[:, -1] == pytest.approx(frame.position, abs=1.0)

@@ -97,16 +97,6 @@ def epoch_offset(elements: Sequence[PublishedElements], start: Epoch) -> Float[n
     return np.array([start.seconds_since(e.epoch) for e in elements])
 
 
-def settled(one: Scalar, *values: Scalar) -> tuple[Scalar, ...]:
-    """The values unchanged, but computed once: each is divided by `one`, which holds 1.
-
-    On a CPU XLA repeats the arithmetic behind a value in every loop that reads it (SGP4's five
-    sines became twenty-six) but never repeats a division, and it drops optimization barriers
-    before it forms its loops. A division costs 0.6 ns, a sine and cosine 2 ns.
-    """
-    return tuple(value / one for value in values)
-
-
 def small_sincos(angle: Scalar) -> tuple[Scalar, Scalar]:
     """Sine and cosine within 1e-15 for |angle| < 0.06 rad; worse beyond.
 

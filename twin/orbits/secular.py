@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from twin.arrays import Scalar, Vec3
 from twin.clock import Epoch
 from twin.constants import DAY, DEG, EARTH_GM, EARTH_J2, EARTH_RADIUS, TROPICAL_YEAR
-from twin.fastmath import sincos
+from twin.fastmath import settled, sincos
 from twin.orbits.elements import (
     SMALL_ECCENTRICITY,
     AbstractOrbit,
@@ -23,7 +23,6 @@ from twin.orbits.elements import (
     epoch_offset,
     kepler,
     kepler_iterations,
-    settled,
 )
 
 PerSat = Float[np.ndarray, "sat"]
@@ -56,9 +55,9 @@ class SecularOrbit(AbstractOrbit):
     def state(self, time: Scalar) -> tuple[Vec3, Vec3]:
         """Position and velocity in TEME of date; the velocity is the position's derivative."""
         a = self.semi_major_axis
-        sin_n, cos_n = settled(self.one, *sincos(self.raan + self.raan_rate * time))
+        sin_n, cos_n = settled(self.one, sincos(self.raan + self.raan_rate * time))
         angle = self.latitude_argument + self.latitude_argument_rate * time
-        sin_l, cos_l = settled(self.one, *sincos(angle))
+        sin_l, cos_l = settled(self.one, sincos(angle))
         if self.iterations == 0:
             r, sin_u, cos_u = a, sin_l, cos_l
             radial, transverse = jnp.zeros_like(a), self.latitude_argument_rate * a

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from twin.arrays import Scalar, Vec3
 from twin.clock import Epoch
 from twin.constants import DEG
-from twin.fastmath import sincos
+from twin.fastmath import settled, sincos
 from twin.orbits.elements import (
     SMALL_ECCENTRICITY,
     AbstractOrbit,
@@ -27,7 +27,6 @@ from twin.orbits.elements import (
     epoch_offset,
     kepler,
     kepler_iterations,
-    settled,
     small_sincos,
 )
 
@@ -97,7 +96,7 @@ class Sgp4Orbit(AbstractOrbit):
         libration = self.libration_rate * t + self.libration_swing * (
             bulge * bulge * bulge - self.libration_origin
         )
-        (libration,) = settled(self.one, libration)
+        libration = settled(self.one, libration)
         sin_anomaly, _ = sincos(anomaly + libration)
         sin_argp, cos_argp = sincos(argp - libration)
         c1, d2, d3, d4 = self.shrinking
@@ -109,7 +108,7 @@ class Sgp4Orbit(AbstractOrbit):
             - self.circularising * t
             - self.eccentricity_swing * sin_anomaly
         )
-        (e,) = settled(self.one, e)
+        e = settled(self.one, e)
         valid = (e >= -0.001) & (e < 1.0) & (shrunk > 0.0)
         e = jnp.maximum(e, 1e-6)
 
@@ -120,12 +119,12 @@ class Sgp4Orbit(AbstractOrbit):
         zonal = inverse_a / (1.0 - e * e)
         ax = e * cos_argp
         ay = e * sin_argp + (-0.5 * J3 / J2) * s * zonal
-        ax, ay = settled(self.one, ax, ay)
+        ax, ay = settled(self.one, (ax, ay))
         sin_l, cos_l = sincos(longitude + self.long_period_longitude * zonal * ax)
 
         # Kepler's equation: e sin E = E - M, so the difference is the wanted term
         small = self.eccentricity_limit <= SMALL_ECCENTRICITY
-        sin_l, cos_l = settled(self.one, sin_l, cos_l)
+        sin_l, cos_l = settled(self.one, (sin_l, cos_l))
         e_sine, e_cosine = ax * sin_l - ay * cos_l, ax * cos_l + ay * sin_l
         delta, sin_d, cos_d = kepler(e_sine, e_cosine, self.iterations, small)
         e_cos_eccentric = e_cosine * cos_d - e_sine * sin_d
@@ -150,7 +149,7 @@ class Sgp4Orbit(AbstractOrbit):
         radial = root * delta * closeness - n * s2 * sin_2u
         transverse = root * beta * closeness + n * (s2 * cos_2u + 1.5 * (3.0 * c2 - 1.0))
         sin_n, cos_n = sincos(node + 1.5 * j2_2 * c * sin_2u)
-        sin_n, cos_n = settled(self.one, sin_n, cos_n)
+        sin_n, cos_n = settled(self.one, (sin_n, cos_n))
         sin_du, cos_du = small_sincos(-0.25 * j2_2 * (7.0 * c2 - 1.0) * sin_2u)
         sin_u, cos_u = sin_u * cos_du + cos_u * sin_du, cos_u * cos_du - sin_u * sin_du
         sin_di, cos_di = small_sincos(1.5 * j2_2 * c * s * cos_2u)
@@ -160,7 +159,7 @@ class Sgp4Orbit(AbstractOrbit):
         valid = valid & (r >= 1.0)
         r = r * jnp.where(valid, RADIUS, jnp.nan)
         speed = jnp.where(valid, SPEED, jnp.nan)
-        r, radial, transverse = settled(self.one, r, radial * speed, transverse * speed)
+        r, radial, transverse = settled(self.one, (r, radial * speed, transverse * speed))
         ux, vx = cos_n * cos_u - sin_n * cos_i * sin_u, -cos_n * sin_u - sin_n * cos_i * cos_u
         uy, vy = sin_n * cos_u + cos_n * cos_i * sin_u, -sin_n * sin_u + cos_n * cos_i * cos_u
         uz, vz = sin_i * sin_u, sin_i * cos_u

@@ -1,10 +1,19 @@
-"""The computer: what it draws and what it makes, between idle and full, hot and hungry."""
+"""The computer: what it draws and what it makes, between idle and full, hot and hungry, up or down.
+
+`Payload` is the operating point and its two smooth brakes; `Governor` is how the device moves
+between power states. A step asks `duty` for how long the computer is up, `wish` for what it would
+draw, and `tokens` for where the work went.
+"""
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from twin.arrays import Each
+from twin.arrays import Each, Scalar
+
+SHUTDOWN_MARGIN = 10.0  # K above `throttle_full`: where the device turns itself off. Assumed
+RESUME_MARGIN = 10.0  # K below `throttle_start`: where it is turned on again. Assumed
+STEEPEST = 0.95  # largest curvature: the idle end keeps a slope, so the law can be inverted
 
 
 class Payload(eqx.Module):
@@ -13,11 +22,10 @@ class Payload(eqx.Module):
     Two brakes act on the work: the chip's temperature (`throttle_start` to `throttle_full`) and the
     battery's charge (`reserve` plus `reserve_band` down to `reserve`). Both are smooth: a cubic
     between none and all, an assumption that stands for the governor of the device and the rule of
-    the operator. Power between idle and full is linear in the work: assumed until measured, and
-    said so in every profile.
+    the operator.
 
     Source: for the numbers, the payload profile (assets/schemas/profile-1.json), which cites its
-    own; for the two brakes and the linear power, none: they are assumptions of this twin.
+    own; for the two brakes, none: they are assumptions of this twin.
     """
 
     devices: Float[Array, "*sat"]
@@ -44,9 +52,117 @@ class Payload(eqx.Module):
         """Draw of all devices at rest (W)."""
         return self.devices * self.idle_power
 
+    def offered(self) -> Each:
+        """Output tokens a second that all devices could make."""
+        return self.devices * self.tokens_rate
+
     def swing(self) -> Each:
         """Draw of all devices at full work, above idle (W)."""
         return self.devices * (self.full_power - self.idle_power)
+
+
+class Governor(eqx.Module):
+    """How a device saves power and how it starts again.
+
+    Between idle and full it lowers its clock and with it the voltage: the part of the power that
+    follows f V² falls with the cube of the work, the part that belongs to memory and to waiting
+    falls in proportion. `curvature` is the share of the first. A profile may carry measured points
+    to which it is fitted; without them it is assumed, and the profile's numbers say so. A real
+    device has a lowest clock and finite steps, which are left out.
+
+    Above `shutdown` the device turns itself off, and stays off until it is below `resume`.
+
+    Source: for f V², Rabaey, Chandrakasan & Nikolic, Digital Integrated Circuits (2003), 5.5. For
+    the numbers, the payload profile; for `shutdown` and `resume`, none: they are assumptions.
+    """
+
+    curvature: Float[Array, "*sat"]  # 0 (proportional) to STEEPEST
+    shutdown: Float[Array, "*sat"]  # K, chip
+    resume: Float[Array, "*sat"]  # K, chip
+    sleep_power: Float[Array, "*sat"]  # W, one device asleep with the model in memory
+    wake: Float[Array, "*sat"]  # s, from asleep to working
+    restart: Float[Array, "*sat"]  # s, from off or upset to working: boot and load of the model
+
+    def draw(self, work: Each) -> tuple[Each, Each]:
+        """Power between idle (0) and full (1) at a share of the full rate (0…1), and its slope."""
+        square = work * work
+        straight = 1 - self.curvature
+        return work * (straight + self.curvature * square), straight + 3 * self.curvature * square
+
+    def tripped(self, was: Bool[Array, "*sat"], temperature: Each) -> Bool[Array, "*sat"]:
+        """Whether heat keeps the device off, from whether it did before and the chip's heat now.
+
+        Between `resume` and `shutdown` it stays as it was. `resume` must lie below `shutdown`.
+        """
+        return jnp.where(was, temperature >= self.resume, temperature > self.shutdown)
+
+
+class Duty(eqx.Module):
+    """How the computer spends a step: four shares that make one, each by its own formula."""
+
+    up: Float[Array, "*sat"]  # working, as far as energy and heat allow
+    restarting: Float[Array, "*sat"]  # powered, and waking, booting or loading
+    withheld: Float[Array, "*sat"]  # put to sleep or off by the bus
+    hot: Float[Array, "*sat"]  # off by its own heat
+    draw: Float[Array, "*sat"]  # W, all devices, over the step and without any work
+    down: Float[Array, "*sat"]  # s of powered time until it works, at the step's end
+
+
+def duty(
+    payload: Payload,
+    governor: Governor,
+    down: Each,
+    shed: Int[Array, "*sat"],
+    tripped: Bool[Array, "*sat"],
+    upset: Bool[Array, "*sat"],
+    dt: Scalar,
+) -> Duty:
+    """The computer's step, from the seconds it is still `down` and what happens to it.
+
+    `shed` is the bus's level: 0 serves it, 1 and 2 put it to sleep, 3 turns it off. Asleep it draws
+    `sleep_power` and keeps the model; off or `tripped` it draws nothing and must restart, also if
+    it was restarting already. An `upset` strikes at the step's beginning and costs a restart, awake
+    or asleep. The countdown runs only while the computer is on, at idle power; what is left of a
+    step is worked, so a step of an hour loses a restart and no more. Where the bus withholds power
+    heat is not blamed. Level and trip hold for the whole step.
+
+    Source: none; the states are those of any computer, and their durations are the profile's.
+    """
+    served = shed <= 0
+    on = served & ~tripped
+    asleep = (shed > 0) & (shed < 3) & ~tripped
+    lost = upset | ((shed >= 3) | tripped)  # the model is no longer in memory
+    needed = jnp.where(lost, jnp.maximum(down, governor.restart), down)
+    needed = jnp.where(asleep, jnp.maximum(needed, governor.wake), needed)
+    spent = jnp.minimum(needed, dt)
+    share = spent / dt
+    one, none = jnp.ones_like(share), jnp.zeros_like(share)
+    return Duty(
+        up=jnp.where(on, (dt - spent) / dt, none),
+        restarting=jnp.where(on, share, none),
+        withheld=jnp.where(served, none, one),
+        hot=jnp.where(served & tripped, one, none),
+        draw=jnp.where(
+            on, payload.idle(), jnp.where(asleep, payload.devices * governor.sleep_power, none)
+        ),
+        down=jnp.where(on, needed - spent, needed),
+    )
+
+
+def wish(
+    payload: Payload, governor: Governor, duty: Duty, ration: Each, temperature: Each
+) -> tuple[Each, Each]:
+    """What all devices would draw at a chip temperature (W), and its slope (W/K).
+
+    `ration` is the share of the full rate that the charge allows. While up, the clock is lowered to
+    what ration and heat leave; the mean over the step is returned.
+
+    Source: the laws of `Governor` and `Payload`.
+    """
+    share, slope = payload.throttle(temperature)
+    power, steepness = governor.draw(ration * share)
+    swing = duty.up * payload.swing()
+    return duty.draw + swing * power, swing * steepness * ration * slope
 
 
 class TokenFlows(eqx.Module):
@@ -54,20 +170,30 @@ class TokenFlows(eqx.Module):
 
     offered: Float[Array, "*sat"]
     done: Float[Array, "*sat"]
-    lost_to_energy: Float[Array, "*sat"]
-    lost_to_heat: Float[Array, "*sat"]
+    lost_to_energy: Float[Array, "*sat"]  # rationed, unfed, or asleep and off by the bus
+    lost_to_heat: Float[Array, "*sat"]  # throttled, or off by heat
+    lost_to_fault: Float[Array, "*sat"]  # waking, booting and loading, whatever the cause
 
 
-def tokens(payload: Payload, fed: Each, cool: Each, hot: Each) -> TokenFlows:
+def tokens(
+    payload: Payload, fed: Each, cool: Each, hot: Each, duty: Duty | None = None
+) -> TokenFlows:
     """Book the tokens of a step.
 
-    `fed` is the share that energy allows, `cool` the mean share that heat allows and `hot` the mean
-    share that heat denies; the last two come from the thermal step's own weights, separately.
+    While up, `fed` is the share that energy allows, `cool` the mean share that heat allows and
+    `hot` the mean share that heat denies; the last two come from the thermal step's own weights,
+    separately. Without a `duty` the computer is up all the time.
     """
-    offered = payload.devices * payload.tokens_rate
+    offered = payload.offered()
+    if duty is None:
+        up, restarting, withheld, off = offered, 0.0 * offered, 0.0 * offered, 0.0 * offered
+    else:
+        up, restarting = offered * duty.up, offered * duty.restarting
+        withheld, off = offered * duty.withheld, offered * duty.hot
     return TokenFlows(
         offered=offered,
-        done=offered * fed * cool,
-        lost_to_energy=offered * (1 - fed),
-        lost_to_heat=offered * fed * hot,
+        done=up * fed * cool,
+        lost_to_energy=withheld + up * (1 - fed),
+        lost_to_heat=off + up * fed * hot,
+        lost_to_fault=restarting,
     )

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from heat_networks import simple
 from jax import lax
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from twin.constants import DEEP_SPACE_TEMPERATURE, STEFAN_BOLTZMANN
-from twin.spacecraft.payload import Payload
-from twin.spacecraft.thermal import Network, fastest_rate
+from twin.spacecraft.thermal import fastest_rate
 
 PERIOD, NIGHT = 5740.0, 2150.0  # s, a low orbit
 
@@ -25,7 +25,7 @@ MASS = np.array([9000.0, 54e3, 4020.0, 300.0, 1800.0, 4320.0])
 GREY = np.array([3.44, 0.1152, 0.0, 0.0, 0.0, 0.704])
 LINKS = ((0, 1), (1, 2), (1, 4), (1, 5), (3, 4), (4, 5))
 JOINED = np.array([0.3, 2.0, 1.0, 8.0, 15.0, 20.0])
-SIX = Network(*(jnp.asarray(x) for x in (MASS, JOINED, GREY)), LINKS, 3)
+SIX = simple(MASS, JOINED, GREY, LINKS, 3)
 WAVE = 2 * np.pi / PERIOD
 STEADY = np.array([1800.0, 200.0, 5.0, 0.0, 0.0, 120.0])
 SWING = np.array([1700.0, 0.0, 10.0, 0.0, 0.0, 60.0])
@@ -78,7 +78,7 @@ def sunlit(time):
 
 def march(mass, grey, absorbed, temperature, dt=10.0):
     """Temperatures of one node at the ends of steps of constant (mean) absorbed heat."""
-    node = Network(jnp.array([mass]), jnp.zeros(0), jnp.array([grey]), (), 0)
+    node = simple([mass], jnp.zeros(0), [grey], ())
 
     def advance(t, heat):
         t = node.after(t, heat[None], jnp.zeros(1), off, jnp.asarray(dt))[0]
@@ -142,21 +142,21 @@ def any_network():
         return jnp.asarray(10 ** rng.uniform(np.log10(low), np.log10(high), (nodes, LANES)))
 
     area = spread(1e-4, 1e3, 3) * (rng.random((3, LANES)) > [[0.5], [0.5], [0.0]]).astype(float)
-    body = Network(
-        heat_capacity=spread(1e-3, 1e7, 3),
-        conductance=spread(1e-2, 1e3, 2),
-        emitting_area=area,
-        links=((0, 1), (1, 2)),
-        chip=0,
-        guarded=True,
-    )
+    mass, joined = spread(1e-3, 1e7, 3), spread(1e-2, 1e3, 2)
+    body = simple(mass, joined, area, ((0, 1), (1, 2)), guarded=True)
     power = spread(1e-3, 1e5, 3) * (rng.random((3, LANES)) > 0.3).astype(float)
     start = spread(2.7, 900, 3)
     dt = jnp.asarray(10 ** rng.uniform(-1, np.log10(3600), LANES))
     return body, power, start, dt
 
 
-BRAKE = Payload(*(jnp.asarray(x) for x in (1.0, 0.0, 1.0, 0.0, 353.15, 368.15, 0.7, 0.05)))
+class BRAKE:
+    """A cubic between full work at 353.15 K and none at 368.15 K."""
+
+    @staticmethod
+    def throttle(temperature):
+        x = jnp.clip((temperature - 353.15) / 15.0, 0.0, 1.0)
+        return 1 - x * x * (3 - 2 * x), -6 * x * (1 - x) / 15.0
 
 
 def one_step(body, temperature, power, dt, draw):
@@ -231,9 +231,7 @@ def test_one_node_ends_at_the_closed_form():
         10 ** rng.uniform(np.log10(lo), np.log10(hi), 2000)
         for lo, hi in ((1e-3, 1e7), (1e-4, 1e3), (1e-3, 1e5))
     )
-    node = Network(
-        jnp.asarray(mass)[None], jnp.zeros((0, 2000)), jnp.asarray(area)[None], (), 0, guarded=True
-    )
+    node = simple(mass[None], jnp.zeros((0, 2000)), area[None], (), guarded=True)
     closed = (power / (STEFAN_BOLTZMANN * area) + DEEP_SPACE_TEMPERATURE**4) ** 0.25
     heat = jnp.asarray(power)[None]
 
