@@ -25,7 +25,7 @@ from twin.results import Writer
 from twin.step import step
 
 CHUNK_BYTES = 48e6  # of telemetry: large enough for speed, small enough for memory
-RECORD_BYTES = 90  # a satellite
+RECORD_BYTES = 122  # a satellite
 
 
 class SimulationError(RuntimeError):
