@@ -11,7 +11,6 @@ Journal of Computer Graphics Techniques 3 (2014) 1.
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -26,9 +25,6 @@ SHORTEST = 1e-12  # of a direction that is looked up: nothing points nowhere
 
 Direction = tuple[Each, Each, Each]
 """A unit vector in the body's axes, in pieces."""
-
-DOWN = (-1.0, 0.0, 0.0)
-AHEAD = (1.0, 0.0, 0.0)
 
 
 class Attitude(eqx.Module):
@@ -154,8 +150,3 @@ def by_kind(mode: Int[Array, "*sat"], values: list[Each]) -> Each:
     for index, value in enumerate(values[1:], start=1):
         chosen = jnp.where(mode == index, value, chosen)
     return chosen
-
-
-def table_shape(shapes: int, kinds: int, surfaces: int) -> jax.ShapeDtypeStruct:
-    """Shape and type of a table, for those that fill it on the host."""
-    return jax.ShapeDtypeStruct((shapes * kinds * surfaces, GRID * GRID), jnp.float64)
