@@ -84,11 +84,13 @@ def _conflict(
     lit = in_light(low[first], fleet.altitude[who]).astype(float)
     seen = _cosines(constellation, who, kind, sun_in_body(kind, low[first]))
     skin = constellation.satellites.skin
-    radiators = [k for k, node in enumerate(skin.nodes) if node in (RADIATOR, RADIATOR_BACK)]
-    area = np.stack([np.asarray(skin.area[k])[who] for k in radiators])
+    faces = [k for k, node in enumerate(skin.nodes) if node in (RADIATOR, RADIATOR_BACK)]
+    radiators = np.array(faces, int)  # none, where the parts have no radiator
+    area, absorptance, emittance = (
+        np.asarray(block)[radiators][:, who]
+        for block in (skin.area, skin.absorptance, skin.emittance)
+    )
     whole = np.maximum(area.sum(axis=0), 1e-9)
-    absorptance = np.stack([np.asarray(skin.absorptance[k])[who] for k in radiators])
-    emittance = np.stack([np.asarray(skin.emittance[k])[who] for k in radiators])
     sun = np.asarray(constellation.satellites.surroundings.solar_constant)[who] * light
     shown = np.einsum("rs,rsa->sa", area, seen[radiators]) / whole[:, None]
     heat = np.einsum("rs,rsa->sa", area * absorptance, seen[radiators]) * (sun / whole)[:, None]

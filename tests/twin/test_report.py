@@ -8,9 +8,11 @@ import pytest
 
 from twin import uncertainty, words
 from twin.build import build
+from twin.conflicts import conflicts
 from twin.fleet import fleet
 from twin.flight import fly
 from twin.load import load
+from twin.load import parse as parse_scenario
 from twin.problems import InputError
 from twin.recorded import Recorded, recorded
 from twin.remedies import FACTORS, smallest
@@ -197,7 +199,6 @@ def test_pointing_follows_geometry(shed):
 
 def test_a_radiator_that_looks_up_meets_the_sun():
     """A plate that looks up at beta b takes cos b · (arc's sine) of the Sun: by quadrature."""
-    from twin.conflicts import conflicts
 
     overrides = ("class.worn.body.radiator_faces=zenith", "class.worn.attitude_safe=nadir")
     loaded = load("brownout", overrides)
@@ -315,3 +316,21 @@ def _leaves(tree):
     import jax
 
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def test_a_satellite_without_a_radiator_is_reported_too():
+    """Parts need not have one; nothing of it meets the Sun, and the wings are still looked at."""
+    text = """
+[run]
+start = 2025-06-21T12:00:00Z
+[class.bare.part]
+bus = { size_m = [0.6, 0.6, 0.6], node = "blanket" }
+wing = { size_m = [2.0, 1.0], centre_m = [0, 0, 1.0], node = "array", normal = "up", axes = 1 }
+[[shell]]
+satellites = 2
+"""
+    scenario = parse_scenario(text)
+    ships = fleet(scenario)
+    (found,) = conflicts(scenario, ships, build(scenario, ships)[0])
+    assert found.radiator_sunlit == found.radiator_emits_w_m2 == 0
+    assert 0.3 < found.wings_cosine <= 1
