@@ -7,10 +7,10 @@ FLEETS := scs01 star2035
 DRAWING := libegl1 libgl1-mesa-dri
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow bench lock clean
+.PHONY: help run test check slow bench vllm test-vllm lock clean
 
 help:  ## list these
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 run: $(READY)  ## simulate, report and picture the twelve that fly and the 2,800 planned
 	@now=$$(date -u +%Y%m%dT%H%M%SZ); for fleet in $(FLEETS); do \
@@ -37,6 +37,17 @@ slow: $(READY)  ## the tests that take their time or compare pictures
 
 bench: $(READY)  ## measure, print, and append to tests/bench/rows.jsonl; gates nothing
 	@$(BIN)/python tests/bench/run.py
+
+vllm: $(READY)  ## vLLM in an environment of its own (.venv-vllm), for a GPU if there is one, else for the CPU
+	@$(BIN)/python serving/install.py .venv-vllm
+
+test-vllm: $(READY)  ## make vllm, then the tests that serve with it (some minutes)
+	@$(BIN)/python serving/install.py .venv-vllm; case $$? in \
+	  0) ;; \
+	  3) echo "*** SKIPPED: vLLM cannot be had here, so nothing was tested against a real server ***"; exit 0;; \
+	  *) exit 1;; \
+	esac; \
+	$(BIN)/python -m pytest -m gpu tests/serving/vllm
 
 lock: $(READY)  ## write down the versions that are installed now, for CI and for newcomers
 	@set -e; mkdir -p requirements; \
