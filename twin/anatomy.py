@@ -5,8 +5,9 @@ what a class does not have is zero there. Numbers stay functions of their varian
 optics and joints may be varied without looking at the mesh again: what surfaces see is per area.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +28,19 @@ from twin.constellation import (
 )  # fmt: skip
 from twin.crafts import Gallery, Seen
 from twin.design import Design
-from twin.numbers import Number
-from twin.parts import STANDARD_JOINTS, Material, materials
+from twin.parts import STANDARD_JOINTS, Material, circuits, materials
 
 Of = Callable[[str], np.ndarray]
 """A number of a design by its dotted name within the class: one value, or one per variant."""
 
 Joint = tuple[int, int]
 FAINT = 0.01  # of the smaller surface: faces that see less of each other see space instead
+MIDDLE_AGE = 0.5  # of a coating: optics in `body` are those at this age
+AGES_AS = {
+    "radiator": "white_paint", "array_back": "white_paint", "terminals": "white_paint",
+    "blanket": "kapton_mli", "array_front": "solar_cells",
+}  # fmt: skip
+"""Whose absorptance that of a surface in `body` follows with age, in proportion. Assumed."""
 
 
 @dataclass
@@ -46,6 +52,8 @@ class Lumps:
     exchanging: dict[Joint, np.ndarray | float] = field(default_factory=dict)
     flowing: dict[Joint, np.ndarray | float] = field(default_factory=dict)
     emitting: dict[int, np.ndarray | float] = field(default_factory=dict)
+    # power, on below, off above, of each heater of a node
+    heating: dict[int, list[tuple[np.ndarray | float, ...]]] = field(default_factory=dict)
     surfaces: dict[str, tuple[np.ndarray | float, np.ndarray | float, np.ndarray | float]] = field(
         default_factory=dict
     )  # area, absorptance, emittance
@@ -63,6 +71,7 @@ class Anatomy:
     pipes: tuple[Joint, ...]
     surfaces: tuple[str, ...]
     surface_nodes: tuple[int, ...]
+    heaters: tuple[int, ...]  # the node of each
     lumps: dict[str, Lumps]
 
     def parameters(self, name: str) -> dict[str, np.ndarray | float]:
@@ -85,6 +94,13 @@ class Anatomy:
             found[f"surface_area.{k}"] = area
             found[f"surface_absorptance.{k}"] = absorptance
             found[f"surface_emittance.{k}"] = emittance
+        taken: dict[int, int] = {}
+        for k, node in enumerate(self.heaters):
+            nth = taken.get(node, 0)
+            taken[node] = nth + 1
+            mine = own.heating.get(node, [])
+            power, low, high = mine[nth] if nth < len(mine) else (0.0, 0.0, 0.0)
+            found |= {f"heater_power.{k}": power, f"heater_on.{k}": low, f"heater_off.{k}": high}
         return found
 
 
@@ -116,8 +132,18 @@ def anatomy(designs: Mapping[str, Design], shown: Gallery, of: Callable[[str], O
         pipes=joints("flowing"),
         surfaces=shown.surfaces,
         surface_nodes=tuple(nodes.index(node) for node in shown.surface_nodes),
+        heaters=_heaters(lumps.values()),
         lumps=lumps,
     )
+
+
+def _heaters(lumps: Iterable[Lumps]) -> tuple[int, ...]:
+    """The node of each heater: as many of a node as the class with most has there."""
+    most: dict[int, int] = {}
+    for own in lumps:
+        for node, mine in own.heating.items():
+            most[node] = max(most.get(node, 0), len(mine))
+    return tuple(node for node in sorted(most) for _ in range(most[node]))
 
 
 def _lumps(design: Design, seen: Seen, of: Of, nodes: list[str]) -> Lumps:
@@ -159,16 +185,23 @@ def _lumps(design: Design, seen: Seen, of: Of, nodes: list[str]) -> Lumps:
     own.flowing = {
         (COLD_PLATE, LOOP): pumped, (LOOP, RADIATOR): pumped, (RADIATOR, COLD_PLATE): pumped
     }  # fmt: skip
-    for name, node in design.node.items():
-        own.mass[nodes.index(name)] = node.heat_capacity_j_k.value
-    for link in design.link:
+    for name in design.node:
+        own.mass[nodes.index(name)] = of(f"node.{name}.heat_capacity_j_k")
+    leader = circuits(design.link)
+    for k, link in enumerate(design.link):
         one, two = (nodes.index(n) for n in link.between)
         if link.kind == "conduction":
-            _add(own.conducting, (min(one, two), max(one, two)), link.w_k.value)
+            _add(own.conducting, (min(one, two), max(one, two)), of(f"link.{k}.w_k"))
         elif link.kind == "radiation":
-            _add(own.exchanging, (min(one, two), max(one, two)), link.exchange_m2.value)
-        else:
-            _add(own.flowing, (one, two), link.w_k.value)
+            _add(own.exchanging, (min(one, two), max(one, two)), of(f"link.{k}.exchange_m2"))
+        else:  # a circuit's flows rise and fall together, or it would not close
+            first: Any = design.link[leader[k]]
+            share = link.w_k.value / first.w_k.value
+            _add(own.flowing, (one, two), share * of(f"link.{leader[k]}.w_k"))
+    own.heating[BATTERY] = [tuple(of(f"battery_heater_{key}") for key in ("w", "on_k", "off_k"))]
+    for k, heater in enumerate(design.heater):
+        numbers = tuple(of(f"heater.{k}.{key}") for key in ("power_w", "on_k", "off_k"))
+        own.heating.setdefault(nodes.index(heater.node), []).append(numbers)
     _outside(own, design, seen, of, nodes)
     return own
 
@@ -178,7 +211,7 @@ def _outside(own: Lumps, design: Design, seen: Seen, of: Of, nodes: list[str]) -
     names = list(seen.nodes)
     scale, open_area = {}, {}
     for name, node in seen.nodes.items():
-        given = None if seen.drawn else _area(name, of)
+        given = _drawn(name, seen, of) if seen.drawn else _area(name, of)
         area = np.asarray(seen.area[name] if given is None else given, float)
         absorptance, emittance = _optics(name, node, design, seen, of)
         own.surfaces[name] = area, absorptance, emittance
@@ -215,21 +248,47 @@ def _area(name: str, of: Of) -> np.ndarray | None:
     }.get(name, lambda: None)()
 
 
+def _drawn(name: str, seen: Seen, of: Of) -> np.ndarray | None:
+    """Area of a drawn wing or radiator: as drawn, times what the scenario's number asks of it.
+
+    The drawing agrees with the numbers within 2 % (`drawings`); the number counts. Booms and other
+    parts on the array's node stay as drawn.
+    """
+    node = seen.nodes[name]
+    if name == "array" or node == "array_back":
+        return np.asarray(of("array_m2") * (seen.area[name] / seen.area["array"]))
+    if node in ("radiator", "radiator_back"):
+        fronts = sum(seen.area[s] for s, n in seen.nodes.items() if n == "radiator")
+        return np.asarray(of("body.radiator_m2") * (seen.area[name] / fronts)) if fronts else None
+    return None
+
+
 def _optics(
     name: str, node: str, design: Design, seen: Seen, of: Of
 ) -> tuple[np.ndarray | float, np.ndarray | float]:
-    """Absorptance and emittance: of the surface's material, or those of its node in `body`."""
-    chosen = seen.materials.get(name)
+    """Absorptance and emittance: of the surface's material, or those of its node in `body`.
+
+    Both age: a material from its new to its old value, and those in `body` as much in proportion as
+    the material of their kind (`AGES_AS`). Emittances in `body` stay, as those of all built-in
+    materials do.
+    """
+    chosen, age = seen.materials.get(name), of("coating_age")
+    known: dict[str, Material] = {**materials(), **design.material}
     if chosen is None:
         label = {"array": "array_front", "radiator_back": "radiator"}.get(node, node)
-        return of(f"body.{label}_absorptance"), of(f"body.{label}_emittance")
-    known: dict[str, Material] = {**materials(), **design.material}
-    what, age = known[chosen], design.coating_age.value
+        like = materials()[AGES_AS[label]]
+        new, old = like.absorptance.value, (like.absorptance_eol or like.absorptance).value
+        growth = 1 + (age - MIDDLE_AGE) * (old - new) / (0.5 * (new + old))
+        absorptance = np.minimum(of(f"body.{label}_absorptance") * growth, 1.0)
+        return absorptance, of(f"body.{label}_emittance")
+    where = f"material.{chosen}"
 
-    def aged(new: Number, old: Number | None) -> float:
-        return new.value + age * ((old or new).value - new.value)
+    def aged(key: str) -> np.ndarray:
+        new = of(f"{where}.{key}")
+        worn = getattr(known[chosen], f"{key}_eol") is not None
+        return np.asarray(new + age * (of(f"{where}.{key}_eol") - new) if worn else new)
 
-    return aged(what.absorptance, what.absorptance_eol), aged(what.emittance, what.emittance_eol)
+    return aged("absorptance"), aged("emittance")
 
 
 def _add(values: dict, key: object, more: np.ndarray | float) -> None:

@@ -16,12 +16,13 @@ from twin import tally
 from twin.anatomy import Anatomy, anatomy
 from twin.arrays import Each
 from twin.constants import CELSIUS, DAY, EARTH_FLATTENING, EARTH_ROTATION, HOUR, WH
-from twin.constellation import BATTERY, CHIP, Constellation, Satellite, Skin, State, Surroundings
+from twin.constellation import CHIP, Constellation, Satellite, Skin, State, Surroundings
 from twin.crafts import Gallery, gallery
 from twin.environment.radiation import upset_stream, upsets, waiting
 from twin.environment.sun import sun_positions
 from twin.fleet import Fleet, device_numbers
 from twin.frames import earth_rotation
+from twin.parts import materials
 from twin.profiles import Profile
 from twin.scenario import InferencePayload, Scenario, TrainingPayload
 from twin.spacecraft.array import SolarArray, aged
@@ -78,7 +79,7 @@ def build(
         attitude=_attitude(scenario, fleet, shown, satellite),
         skin=_skin(body, shown, satellite, lane),
         panels=_fill(SolarArray, lane),
-        battery=_fill(Battery, lane),
+        battery=_fill(Battery, lane, held=None),
         loads=Loads(
             **{name: lane(f"{name}_power") for name in ("survival", "comms", "isl")},
             shed_below=_rows(lane, [f"shed_below.{k}" for k in (1, 2, 3)]),
@@ -86,10 +87,10 @@ def build(
         ),
         body=_network(body, lane, scenario.run.step_s),
         heaters=Heater(
-            power=_rows(lane, ["heater_power"]),
-            on_below=_rows(lane, ["heater_on"]),
-            off_above=_rows(lane, ["heater_off"]),
-            nodes=(BATTERY,),
+            power=_rows(lane, [f"heater_power.{k}" for k in range(len(body.heaters))]),
+            on_below=_rows(lane, [f"heater_on.{k}" for k in range(len(body.heaters))]),
+            off_above=_rows(lane, [f"heater_off.{k}" for k in range(len(body.heaters))]),
+            nodes=body.heaters,
         ),
         payload=_fill(Payload, lane),
         governor=_fill(Governor, lane),
@@ -196,14 +197,18 @@ def nominal(scenario: Scenario) -> Value:
             return np.ones(())
         here: Any = scenario
         for part in name.split("."):
-            here = here[part] if isinstance(here, dict) else getattr(here, _field(part))
+            here = _inside(here, part)
         return np.asarray(here.value)
 
     return value
 
 
-def _field(part: str) -> str:
-    return "class_" if part == "class" else part
+def _inside(here: Any, part: str) -> Any:
+    if isinstance(here, dict):
+        return here[part] if part in here else materials()[part]  # a class may use built-in ones
+    if isinstance(here, tuple):
+        return here[int(part)]
+    return getattr(here, "class_" if part == "class" else part)
 
 
 def _parameters(
@@ -242,9 +247,6 @@ def _parameters(
         "charge_warm": of("battery_charge_warm_k"),
         "charge_hot": of("battery_charge_hot_k"),
         "charge_stop": of("battery_charge_stop_k"),
-        "heater_power": of("battery_heater_w"),
-        "heater_on": of("battery_heater_on_k"),
-        "heater_off": of("battery_heater_off_k"),
         "survival_power": of("survival_w"),
         "comms_power": of("comms_w"),
         "isl_power": of("isl_w"),
@@ -312,7 +314,7 @@ def _device(
     }
 
 
-def _fill(cls, lane: Callable[[str], jax.Array], **given: jax.Array):
+def _fill(cls, lane: Callable[[str], jax.Array], **given: jax.Array | None):
     """A module whose fields are the lane's parameters of the same names."""
     leaves = [f.name for f in fields(cls) if not f.metadata.get("static")]
     names = [name for name in leaves if name not in given]

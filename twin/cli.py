@@ -200,23 +200,18 @@ def check(
     explain: Annotated[bool, typer.Option("--explain", help="Every key with its meaning.")] = False,
     json_: Json = False,
 ) -> None:
-    """Validate a scenario without running it."""
+    """Validate a scenario without running it: its keys, and what its parts and meshes show."""
+    from twin.checking import checked
     from twin.load import explain as keys
     from twin.load import load
 
     loaded = load(scenario, setting or [])
-    s = loaded.scenario
     if explain:
         rows = [k.__dict__ for k in keys()]
         as_json({"keys": rows}) if json_ else _keys(rows)
-    elif json_:
-        as_json({"scenario": loaded.name, "title": s.title, "valid": True})
-    else:
-        out(
-            f"{loaded.path} is valid: {s.title}; {_count(len(s.shell), 'shell')}, class"
-            f" {', '.join(s.class_)}, {s.run.duration_h:g} h from"
-            f" {s.run.start_utc:%Y-%m-%dT%H:%M:%SZ}"
-        )
+        return
+    about, said = checked(loaded, errors)
+    as_json(about) if json_ else out(said)
 
 
 @app.command()
@@ -305,10 +300,6 @@ def finished(folder: Path, report: Any, json_: bool) -> None:
         out(f"\n  run: {folder}")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _report(folder: Path) -> Any:
     from twin.report_form import parse
     from twin.results import Run
@@ -381,7 +372,7 @@ def _explained(error: Exception) -> tuple[list[Any], int]:
         return [Problem("twin", error.format_message().rstrip("."), hint=f"see {hint}")], 2  # type: ignore[attr-defined]
     hint = str(getattr(error, "hint", ""))
     kind = type(error).__name__
-    if kind in ("SimulationError", "DrawingProblem"):
+    if kind in ("SimulationError", "DrawingProblem", "ServingProblem"):
         return [Problem("twin", str(getattr(error, "problem", error)), hint=hint)], 1
     if isinstance(error, OSError):
         place = str(error.filename or "twin")

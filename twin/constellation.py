@@ -91,6 +91,16 @@ class Satellite(eqx.Module):
     upsets: Upsets
     one: Float[Array, "*sat"]  # 1, which the compiler cannot know: see `fastmath.settled`
 
+    def still_rising(self, light: "Light", cells: Each, available: Each, wanted: Each) -> Each:
+        """Watts by which the heat of the array's front ends a step above its mean.
+
+        Of the electricity that comes with the light, what is `wanted` is taken out.
+        """
+        front = self.skin.front
+        ending = available + self.panels.power(light.late, cells, 0.0 * cells)
+        taken = jnp.minimum(ending, wanted) - jnp.minimum(available, wanted)
+        return self.skin.area[front] * self.skin.absorptance[front] * light.late - taken
+
 
 class Constellation(eqx.Module):
     """The fleet, its Sun, what its surfaces see, and the root of its random draws."""
@@ -159,6 +169,7 @@ class Light(eqx.Module):
     irradiance: Float[Array, "*sat"]  # W/m² of sunlight on the array's front
     back: Float[Array, "*sat"]  # W/m² of albedo on the array's back
     heat: tuple[Each, ...]  # W absorbed from Sun and Earth, by surface
+    late: Float[Array, "*sat"]  # W/m² by which sunlight on the front ends above its mean
 
 
 class Sky(eqx.Module):

@@ -4,35 +4,27 @@ A *shape* is one class at about one altitude: satellites of a class within some 
 share the Earth's view factors.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from twin.constants import EARTH_RADIUS, KM
 from twin.design import Design
+from twin.drawings import craft_of
 from twin.fleet import Fleet
-from twin.parts import Part
 from twin.problems import InputError, Problem
 from twin.scenario import Scenario
 from twin.spacecraft import craft as draw
 from twin.spacecraft.attitude import GRID, KINDS, TRACKING, Views
-from twin.spacecraft.geometry import cached_views
+from twin.spacecraft.geometry import OpenViews, cached_views
+from twin.spacecraft.geometry import Views as Looked
 from twin.spacecraft.octahedron import Unblocked, earth_table, sun_table
 
 BAND = 25 * KM  # satellites of a class whose altitudes lie in one such band share a shape
 EDGE = 100 * KM  # altitudes for which views are traced
-STANDARD = ("array", "array_back", "blanket", "radiator", "radiator_back", "terminals")
-NORMALS = {
-    "up": "+x", "down": "-x", "along": "+y", "wake": "-y", "sunward": "+z", "cold": "-z",
-    "zenith": "+x", "nadir": "-x",
-}  # fmt: skip
-
-Face = tuple[str, str | None]
-"""The thermal node of a surface, and its material if it names one."""
+SUNKEN = 0.01  # of a part's surface: what lies in another part is worth a warning
+DROWNED = 0.5  # of it: the part is refused
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ def gallery(scenario: Scenario, fleet: Fleet) -> Gallery:
         mine = [(index, square(h)) for index, (label, h) in enumerate(members) if label == name]
         for kind in attitudes(design):
             tracking = kind in TRACKING
-            looked = cached_views(craft, tracking=tracking, horizons=edges)
+            looked = look_at(name, design, craft, kind, edges)
             bare = Unblocked(craft, tracking=tracking)
             rows = [names.index(s) for s in looked.surfaces]
             sunlight = sun_table(bare, looked)
@@ -103,6 +95,79 @@ def gallery(scenario: Scenario, fleet: Fleet) -> Gallery:
         kinds=len(kinds),
     )
     return Gallery(seen, tuple(names), tuple(surfaces.values()), views, shape, kinds)
+
+
+def look_at(
+    name: str, design: Design, craft: draw.Craft, kind: str, edges: tuple[float, float]
+) -> Looked:
+    """What a class's surfaces see in an attitude; InputError where its parts cannot be so."""
+    try:
+        found = cached_views(craft, tracking=kind in TRACKING, horizons=edges)
+    except OpenViews as error:
+        raise InputError([_open(name, design, craft, error)]) from None
+    hidden = [
+        Problem(
+            f"class.{name}.part.{one}",
+            f"{share:.0%} of its surface lies in part {other}, where it sees nothing else",
+            f"{DROWNED:.0%} at most",
+            f"move it out; what is inside {other} is a node with links, not a part",
+        )
+        for one, other, share in _overlaps(found)
+        if share > DROWNED
+    ]
+    if hidden:
+        raise InputError(hidden)
+    return found
+
+
+def overlapping(scenario: Scenario, fleet: Fleet) -> list[str]:
+    """A warning for each two parts that reach into each other; InputError as for `gallery`."""
+    found = []
+    for name, design in scenario.class_.items():
+        craft, edges = craft_of(design, f"class.{name}", fleet.folders)[0], horizons(fleet)
+        looks = [look_at(name, design, craft, kind, edges) for kind in attitudes(design)]
+        if not design.part:  # the standard craft is drawn as it is meant
+            continue
+        seen = {(one, other): share for look in looks for one, other, share in _overlaps(look)}
+        found += [
+            f"class {name}: {share:.1%} of the surface of part {one} lies in part {other}, where it"
+            " sees neither the Sun nor space; move one of them if this is not meant"
+            for (one, other), share in seen.items()
+        ]
+    return found
+
+
+def _overlaps(looked: Looked) -> list[tuple[str, str, float]]:
+    """Parts that reach into others by more than a little: which, into which, by which share."""
+    return [
+        (looked.parts[one], looked.parts[other], float(looked.sunken[one, other]))
+        for one, other in np.argwhere(looked.sunken > SUNKEN)
+    ]
+
+
+def _open(name: str, design: Design, craft: draw.Craft, error: OpenViews) -> Problem:
+    """Where to look if the view factors of a surface do not sum to one."""
+    own = [part for part in craft.parts if error.surface in (part.front, part.back)]
+    span = np.ptp(np.concatenate([part.mesh.bounds for part in craft.parts]), axis=0).max()
+    near = [
+        other.name
+        for other in craft.parts
+        if other is not own[0] and _gap(own[0].mesh.bounds, other.mesh.bounds) < 1e-3 * span
+    ]
+    beside = f"such as {' or '.join(near)}" if near else "or a face of its own"
+    where = f"class.{name}.part.{own[0].name}" if design.part else f"class.{name}"
+    return Problem(
+        where,
+        f"view factors of surface {error.surface} that do not sum to one ({error.total:.4f})",
+        "1 within 0.005",
+        f"move what lies on it or in it, {beside}: faces may touch, but not coincide",
+    )
+
+
+def _gap(one: np.ndarray, other: np.ndarray) -> float:
+    """Between two boxes, each its lowest and highest corner; 0 where they meet."""
+    apart = np.maximum(one[0] - other[1], other[0] - one[1])
+    return float(np.linalg.norm(np.maximum(apart, 0.0)))
 
 
 def attitudes(design: Design) -> tuple[str, ...]:
@@ -139,115 +204,3 @@ def shapes(fleet: Fleet) -> tuple[np.ndarray, list[tuple[str, float]]]:
         index[who] = place
         members.append((fleet.classes[label], float(fleet.altitude[who].mean())))
     return index, members
-
-
-def craft_of(
-    design: Design, where: str, folders: Sequence[Path] = ()
-) -> tuple[draw.Craft, dict[str, str], dict[str, str]]:
-    """The drawing of a design, the node of each surface, and the materials of some of them.
-
-    Raises InputError for a mesh that cannot be used.
-    """
-    body = design.body
-    if not design.part:
-        craft = draw.default_craft(
-            box_side=float(body.box_face_m2.value) ** 0.5,
-            array_area=design.array_m2.value,
-            radiator_area=body.radiator_m2.value,
-            radiator_normal=NORMALS[body.radiator_faces],
-            radiator_sides=body.radiator_sides,
-            array_axes=design.array_axes,
-        )
-        return craft, {name: name for name in craft.surfaces}, {}
-    try:
-        return _from_parts(design, folders)
-    except ValueError as error:
-        raise InputError([Problem(f"{where}.part", str(error))]) from None
-
-
-def _from_parts(design: Design, folders: Sequence[Path]):
-    meshes = {}
-    if design.mesh is not None:
-        path = next((f / design.mesh for f in folders if (f / design.mesh).is_file()), design.mesh)
-        sheets = [
-            part.object or name
-            for name, part in design.part.items()
-            if part.kind == "mesh" and not part.solid
-        ]
-        meshes = draw.read_mesh(path, plates=sheets)
-    called = _called(design.part)
-    parts = []
-    for name, part in design.part.items():
-        front, *behind = (called[face] for face in _faces(part))
-        back = behind[0] if behind else None
-        mesh = _drawn(name, part, meshes)
-        pivot = _pivot(name, mesh) if part.axes else (0.0, 0.0, 0.0)
-        parts.append(draw.Part(name, mesh, front, back, part.axes, pivot))
-    craft = draw.Craft(tuple(parts))
-    total = sum(float(p.mesh.area) for p in parts if p.front == "array")
-    if abs(total / design.array_m2.value - 1) > 0.02:
-        raise ValueError(
-            f"the parts on node array show {total:.3g} m² of cells but array_m2 is"
-            f" {design.array_m2.value:g}; make them agree within 2 %"
-        )
-    nodes = {label: node for (node, _), label in called.items()}
-    own = {label: material for (_, material), label in called.items() if material is not None}
-    return craft, nodes, own
-
-
-def _faces(part: Part) -> list[Face]:
-    """The front of a part and, of a sheet, its back."""
-    front = part.node, part.material
-    if not (part.kind == "plate" or (part.kind == "mesh" and not part.solid)):
-        return [front]
-    behind: str = {"array": "array_back", "radiator": "radiator_back"}.get(part.node, part.node)
-    return [front, (behind, getattr(part, "back_material", None) or part.material)]
-
-
-def _called(parts: dict[str, Part]) -> dict[Face, str]:
-    """A name for each surface: its node's or, where a node has several materials, both.
-
-    The cells are the surface "array", which makes power: of several materials on that node they
-    are the one that is called so, else the default, else that of the first sheet.
-    """
-    cells = ("solar_cells", None)
-
-    def order(part: Part) -> tuple[int, bool]:
-        rank = cells.index(part.material) if part.material in cells else len(cells)
-        return rank, len(_faces(part)) == 1
-
-    found: dict[Face, str] = {}
-    for part in sorted(parts.values(), key=order):
-        for node, material in _faces(part):
-            name = f"{node}:{material or 'body'}" if node in found.values() else node
-            found.setdefault((node, material), name)
-    return found
-
-
-def _pivot(name: str, mesh: draw.trimesh.Trimesh) -> draw.Axis:
-    """Where a wing turns: about the line along z through its middle, at the end next to the box."""
-    facing = mesh.face_normals.T @ mesh.area_faces / mesh.area
-    if facing[0] < 0.999:
-        raise ValueError(
-            f"part {name!r} follows the Sun, but its front does not look up: a wing at rest looks"
-            " along the axis up"
-        )
-    low, high = mesh.bounds
-    middle = 0.5 * (low + high)
-    return float(middle[0]), float(middle[1]), float(np.clip(0.0, low[2], high[2]))
-
-
-def _drawn(name: str, part: Any, meshes: dict[str, draw.trimesh.Trimesh]) -> draw.trimesh.Trimesh:
-    makers: dict[str, Callable] = {
-        "box": lambda: draw.box(part.size_m, part.centre_m),
-        "plate": lambda: draw.plate(part.size_m, NORMALS[part.normal], part.centre_m),
-        "cylinder": lambda: draw.cylinder(
-            part.radius_m, part.length_m, NORMALS[part.axis][1:], part.centre_m
-        ),
-    }
-    if part.kind in makers:
-        return makers[part.kind]()
-    label = part.object or name
-    if label not in meshes:
-        raise ValueError(f"the mesh has no object {label!r}; it has {', '.join(sorted(meshes))}")
-    return meshes[label]

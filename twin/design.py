@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from twin.heaters import Heater, heater_problems
 from twin.numbers import (
     NotNegative,
     Positive,
@@ -232,7 +233,9 @@ class Design(Section):
     attitude_safe: Attitude | None = Field(
         default=None, description="in safe mode; default: as attitude"
     )
-    coating_age: Share = chosen(0.5, "of materials: 0 new, 1 end of life")
+    coating_age: Share = chosen(
+        0.5, "of all surfaces: 0 new, 1 end of life; the optics in body are those at 0.5"
+    )
     resets_per_day: NotNegative = assumed(
         1 / 30, 1 / 300, 1 / 5, "upsets of one computer that need a reboot",
         "proton tests of Jetson modules; no rate in orbit is published",
@@ -255,6 +258,7 @@ class Design(Section):
     material: dict[str, Material] = Field(default_factory=dict)
     node: dict[str, Node] = Field(default_factory=dict)
     link: tuple[Link, ...] = ()
+    heater: tuple[Heater, ...] = ()  # beside the battery's
 
     @model_validator(mode="before")
     @classmethod
@@ -265,7 +269,7 @@ class Design(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> "Design":
-        found = [*self._orders(), *structure_problems(self)]
+        found = [*self._orders(), *structure_problems(self), *heater_problems(self)]
         if found:
             raise ValueError("\n".join(map(str, found)))
         return self

@@ -2,20 +2,25 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from twin.arrays import use_64_bit
 
+P = ParamSpec("P")
+T = TypeVar("T")
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
 _compact: ContextVar[bool] = ContextVar("compact", default=False)
 LANES_A_DEVICE = 64  # below this a second device costs more than it gives
+LANES_A_TURN = 200  # on a CPU: what a step touches of so many satellites stays in a core's cache
 
 
 def prepare() -> None:
@@ -49,6 +54,45 @@ def mesh(lanes: int) -> Mesh:
     return jax.make_mesh((count,), ("sat",), (AxisType.Auto,), devices=devices[:count])
 
 
+def turns(lanes: int, used: Mesh) -> int:
+    """In how many blocks, one after the other, each device takes its share of the satellites."""
+    if used.devices.flat[0].platform != "cpu":
+        return 1
+    return max(1, round(lanes / used.devices.size / LANES_A_TURN))
+
+
+def in_turns(run: Callable[..., Any], specs: tuple[Any, ...], count: int) -> Callable[..., Any]:
+    """A function of trees with satellites on the last axis, over `count` blocks of them in turn.
+
+    `specs` tell which leaves of the arguments have that axis; all that is returned has it. The
+    satellites must divide into the blocks.
+    """
+    if count == 1:
+        return run
+
+    def blocked(*arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        along = jax.tree.leaves(specs, is_leaf=lambda x: isinstance(x, PartitionSpec))
+        ours = [bool(where) and where[-1] == "sat" for where in along]
+
+        def block(parts: list[jax.Array]) -> Any:
+            queue = iter(parts)
+            whole = [next(queue) if o else x for o, x in zip(ours, leaves, strict=True)]
+            return run(*jax.tree.unflatten(structure, whole))
+
+        def cut(x: jax.Array) -> jax.Array:
+            parts = x.reshape(*x.shape[:-1], count, x.shape[-1] // count)
+            return jnp.moveaxis(parts, -2, 0)
+
+        def joined(x: jax.Array) -> jax.Array:
+            return jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], count * x.shape[-1])
+
+        parts = [cut(x) for o, x in zip(ours, leaves, strict=True) if o]
+        return jax.tree.map(joined, jax.lax.map(block, parts))
+
+    return blocked
+
+
 def options() -> dict[str, Any]:
     """Compiler options, which only the CPU backend understands."""
     return dict(CPU_OPTIONS) if jax.default_backend() == "cpu" else {}
@@ -56,9 +100,9 @@ def options() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def compact() -> Iterator[None]:
-    """Programs traced in this context keep each `one_function` together.
+    """Programs traced in this context keep each function `as_one` together.
 
-    For programs that run forwards, on a CPU. A reverse pass cannot be compiled so.
+    For programs that run forwards, on a CPU: a reverse pass takes LLVM minutes to compile so.
     """
     token = _compact.set(jax.default_backend() == "cpu")
     try:
@@ -67,14 +111,21 @@ def compact() -> Iterator[None]:
         _compact.reset(token)
 
 
-def one_function() -> contextlib.AbstractContextManager[Any]:
-    """A context in which a jitted call becomes one function of the CPU, not hundreds of kernels.
+def as_one(function: Callable[P, T]) -> Callable[P, T]:
+    """`function`, compiled in a `compact` program as one function of the CPU, loops and all.
 
-    It makes a step of the twin 1.5 times faster. It does nothing unless the program is `compact`.
+    Else it would become hundreds of kernels, each of which costs a microsecond to start.
     """
-    if not _compact.get():
-        return contextlib.nullcontext()
-    return set_xla_metadata(xla_cpu_small_call="true", inlineable="false")
+    compiled = jax.jit(function)
+
+    @wraps(function)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not _compact.get():
+            return compiled(*args, **kwargs)
+        with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
+            return compiled(*args, **kwargs)
+
+    return whole
 
 
 def describe(used: Mesh) -> str:

@@ -138,7 +138,7 @@ def _vllm() -> Finding:
     command = shutil.which("vllm")
     if command is None:
         return Finding(
-            False, "no vllm command", "only measuring real models needs it (comes later)"
+            False, "no vllm command", "only twin bench needs it: make vllm (in .venv-vllm)"
         )
     try:
         return Finding(True, f"{version('vllm')} at {command}")

@@ -65,6 +65,20 @@ def arccos(cosine: Real) -> Real:
     return jnp.where(cosine < 0, 3.141592653589793 - folded, folded)
 
 
+def exp(x: Real) -> Real:
+    """Exponential, relatively within 2e-13 for |x| <= 4 and 2e-10 for |x| <= 7.5; no further.
+
+    The series to the tenth power at x / 16, squared four times. Its slope is as good.
+    """
+    r = 0.0625 * x
+    p = 1.0 + r * 0.1
+    for k in (9, 8, 7, 6, 5, 4, 3, 2, 1):
+        p = 1.0 + r * (1.0 / k) * p
+    for _ in range(4):
+        p = p * p
+    return p
+
+
 def settled(one: Real, values: Tree, *names: str) -> Tree:
     """The values unchanged, but computed once: each is divided by `one`, which holds 1.
 

@@ -13,6 +13,7 @@ import xarray as xr
 from twin import devices, words
 from twin.build import build
 from twin.constellation import table
+from twin.crafts import overlapping
 from twin.environment.sun import sun_positions
 from twin.fleet import Fleet, elements_path, fleet
 from twin.frames import earth_rotation
@@ -66,6 +67,7 @@ def fly(
     devices.prepare()
     folders = (loaded.path.parent,)
     ships = fleet(loaded.scenario, folders)
+    overlapping(loaded.scenario, ships)  # what cannot be drawn leaves no folder behind
     target = Run(folder or default_folder(loaded.name))
     about = {
         "scenario": loaded.name,

@@ -19,8 +19,8 @@ from twin.constellation import (
     Satellite,
     Sky,
 )  # fmt: skip
-from twin.devices import one_function
-from twin.environment.eclipse import mean_sunlit, shadow_coordinate
+from twin.devices import as_one
+from twin.environment.eclipse import mean_sunlit, shadow_coordinate, sunlit
 from twin.environment.radiation import proton_flux
 from twin.spacecraft.attitude import TRACKING, Direction, pointing, seen
 from twin.spacecraft.attitude import place as placed
@@ -63,24 +63,31 @@ def forcing(
     middles = 0.5 * (ends[:-1] + ends[1:])
 
     def advance(before: Moment, times: tuple[Scalar, Scalar]) -> tuple[Moment, Sky]:
-        middle, velocity, shadow, _ = where(constellation, times[0])
-        views = earth_views(constellation, sight(constellation, middle, velocity, times[0]))
-        rate = upset_rate(constellation, middle, times[0])
-        now = look(constellation, times[1])
-        return now, _between(constellation.satellites, before, shadow, now, views, rate, stride)
+        now = moment(constellation, times[1])
+        return now, between(constellation, before, now, times[0], jnp.zeros(stride))
 
-    before = look(constellation, time[0]) if before is None else before
+    before = moment(constellation, time[0]) if before is None else before
     last, sky = jax.lax.scan(advance, before, (middles, ends[1:]))
     flat = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), sky)
     return Forcing(flat, last)
 
 
-def look(constellation: Constellation, time: Scalar) -> Moment:
-    """`moment`, compiled as one function of its own: the same bits wherever it is called."""
-    with one_function():
-        return jax.jit(moment)(constellation, time)
+@as_one
+def between(
+    constellation: Constellation,
+    before: Moment,
+    now: Moment,
+    middle: Scalar,
+    blank: Float[Array, "step"],
+) -> Sky:
+    """The sky over each step of a segment (as many as `blank` has), from its ends and middle."""
+    position, velocity, shadow, _ = where(constellation, middle)
+    views = earth_views(constellation, sight(constellation, position, velocity, middle))
+    rate = upset_rate(constellation, position, middle)
+    return _means(constellation.satellites, before, shadow, now, views, rate, blank.size)
 
 
+@as_one
 def moment(constellation: Constellation, time: Scalar) -> Moment:
     """Orbit, Sun, and the sunlight on each surface in each attitude, at one moment.
 
@@ -183,7 +190,7 @@ def _parts(vector: Sequence[Each] | Float[Array, "3 *sat"]) -> Parts:
     return vector[0], vector[1], vector[2]
 
 
-def _between(
+def _means(
     satellites: Satellite,
     before: Moment,
     middle: Each,
@@ -200,6 +207,7 @@ def _between(
     slope = now.shadow - before.shadow - bend
     shadow = before.shadow[None] + share * (slope[None] + share * bend[None])
     lit = mean_sunlit(shadow[:-1], shadow[1:])
+    rising = sunlit(shadow[1:]) - lit
 
     def mean(start: Each, stop: Each) -> Float[Array, "step *sat"]:
         return start[None] + half * (stop - start)[None]
@@ -212,8 +220,9 @@ def _between(
             mirror = skin.area[k] * skin.absorptance[k] * view[k]
             steady = skin.area[k] * skin.emittance[k] * around.infrared * view[k]
             heat.append(lit * mean(start, stop) + (mirror[None] * albedo + steady[None]))
-        front = lit * mean(a.irradiance, b.irradiance)
-        light.append(Light(front, albedo * view[skin.back][None], tuple(heat)))
+        clear = mean(a.irradiance, b.irradiance)
+        back = albedo * view[skin.back][None]
+        light.append(Light(lit * clear, back, tuple(heat), rising * clear))
     everywhere = jnp.zeros_like(lit)
     here = (now.here & before.here)[None] | (everywhere > 0)
     return Sky(lit, tuple(light), rate[None] + everywhere, here)

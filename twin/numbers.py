@@ -4,8 +4,9 @@ It may be written alone or as ``{ value, range, origin, source }``. Neither JAX 
 computes is imported here.
 """
 
+import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import (
     AfterValidator,
@@ -59,15 +60,23 @@ def _interval(low: float, high: float, open_low: bool) -> str:
     return f"{left} to {high:g}" if high < 1e12 else (left if open_low else f"{left} or more")
 
 
-def _bare(given: Any) -> Any:
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    return {"value": given} if number else given
+def _plain(given: Any) -> TypeGuard[float]:
+    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def number(low: float, high: float = 1e15, *, above: bool = False) -> Any:
     """The type of a number between two bounds (`above`: the lower one is excluded)."""
-    check = AfterValidator(_bounds(low, high, above))
-    return Annotated[Number, BeforeValidator(_bare), check]
+    inside = _bounds(low, high, above)
+
+    def bare(given: Any) -> Any:
+        """As a table; one whose value cannot be is told so before its range is looked at."""
+        given = {"value": given} if _plain(given) else given
+        value = given.get("value") if isinstance(given, dict) else None
+        if _plain(value) and math.isfinite(value):
+            inside(Number(value=value))
+        return given
+
+    return Annotated[Number, BeforeValidator(bare), AfterValidator(inside)]
 
 
 Share = number(0, 1)

@@ -5,7 +5,7 @@ Without a part the standard craft is made from the class's areas. Nothing here c
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -173,6 +173,11 @@ class FlowLink(Section):
 Link = Annotated[ConductionLink | RadiationLink | FlowLink, Field(discriminator="kind")]
 
 
+def has_radiator(design: Any) -> bool:
+    """Whether a class has a radiator to size: the standard craft's, or a part on that node."""
+    return not design.part or any(part.node == "radiator" for part in design.part.values())
+
+
 @cache
 def materials() -> dict[str, Material]:
     """The built-in materials, by name: ``assets/materials.toml``."""
@@ -318,6 +323,29 @@ def _link_problems(design: Any, nodes: tuple[str, ...]) -> Iterator[Problem]:
             wrong = f"joins two nodes without heat capacity, {one} and {other}"
             yield Problem(where, wrong, hint="give one of them a heat_capacity_j_k, or make it one")
         seen.add(same)
+
+
+def circuits(links: Sequence[Link]) -> dict[int, int]:
+    """For each link of a fluid the one that leads its circuit: flows that meet vary together.
+
+    The first with a range leads, else the first: its number stands for the circuit's.
+    """
+    flows = [k for k, link in enumerate(links) if isinstance(link, FlowLink)]
+    groups: list[tuple[set[str], list[int]]] = []
+    for k in flows:
+        nodes, members = set(links[k].between), [k]
+        apart = []
+        for other, mine in groups:
+            if other & nodes:
+                nodes, members = nodes | other, members + mine
+            else:
+                apart.append((other, mine))
+        groups = [*apart, (nodes, members)]
+    found = {}
+    for _, members in groups:
+        lead = min(members, key=lambda k: (links[k].w_k.range is None, k))  # type: ignore[union-attr]
+        found |= dict.fromkeys(members, lead)
+    return found
 
 
 def _flow_problems(links: Iterable[Any]) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from twin.constants import CELSIUS, HOUR
 from twin.constellation import Ledger
 from twin.design import Design
 from twin.fleet import Fleet, device_numbers
+from twin.parts import has_radiator
 from twin.scenario import InferencePayload, Scenario
 from twin.simulate import Engine
 from twin.uncertainty import (
@@ -136,7 +137,7 @@ def needs(scenario: Scenario, fleet: Fleet, of: Study, name: str) -> tuple[float
         of.radiator.chip_hottest[index] - throttle_start(scenario, fleet, name),
         of.radiator.cell_hottest[index] - BATTERY_LIMIT,
     )
-    if design.part:  # areas are the drawing's: only the radiator as drawn was tried
+    if not has_radiator(design):
         return smallest(short), 1.0 if hot[0] <= 0 else None
     return smallest(short), smallest(hot)
 

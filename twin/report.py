@@ -12,6 +12,7 @@ from twin import devices, words
 from twin.conflicts import conflicts
 from twin.constants import CELSIUS, DAY, HOUR, KM, WH
 from twin.constellation import CONSUMERS, Ledger, Limit
+from twin.crafts import overlapping
 from twin.fleet import Fleet, device_numbers
 from twin.load import Loaded
 from twin.network.ground import Station as Place
@@ -150,6 +151,7 @@ def report(
         conflicts=conflicts(scenario, fleet, engine.constellation),
         warnings=[
             *fleet.warnings,
+            *overlapping(scenario, fleet),
             *decayed(fleet, ledger),
             *batteries(fleet, ledger),
             *outside(scenario, fleet, nodes, seen),

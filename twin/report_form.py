@@ -63,9 +63,9 @@ class Group(Part):
     radiator_m2: float = Field(description="one side times sides")
     radiator_needed_m2: float | None = Field(
         description="smallest radiator that keeps the chip below its throttle and the battery below"
-        " 45 °C; null: none up to 3.5 times as large. Built from parts: as drawn, or null"
+        " 45 °C; null: none up to 3.5 times as large. Parts without a radiator: as is, or null"
     )
-    drawn: bool = Field(description="built from parts: areas are the drawing's")
+    drawn: bool = Field(description="built from parts")
     radiator_m2_per_kw: float = Field(description="per kilowatt of payload")
 
 

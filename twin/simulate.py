@@ -20,12 +20,16 @@ from twin import books, devices, tally
 from twin.arrays import Each, Scalar, in_blocks, in_rows
 from twin.constellation import Constellation, Ledger, Moment, Sky, State, Telemetry
 from twin.environment.radiation import following, next_waits
-from twin.forcing import forcing, look, segments
+from twin.forcing import forcing, moment, segments
 from twin.results import Writer
 from twin.step import step
 
 CHUNK_BYTES = 48e6  # of telemetry: large enough for speed, small enough for memory
 RECORD_BYTES = 122  # a satellite
+
+
+Waits = tuple[tuple[Each, Each], Int[Array, "*sat"]]
+"""What `next_waits` drew, and the counts of upsets for which it did."""
 
 
 class SimulationError(RuntimeError):
@@ -69,35 +73,40 @@ def rollout(
     satellites = constellation.satellites
     fleet = eqx.tree_at(lambda c: c.satellites, constellation, in_rows(satellites))
 
-    def record(carry: tuple[State, Moment], index: Int[Array, ""]):
-        state, before = carry
+    def draw(count: Int[Array, "*sat"]) -> tuple[Each, Each]:
+        return next_waits(constellation.stream, satellites.number, count)
+
+    def record(carry: tuple[State, Moment, Waits], index: Int[Array, ""]):
+        state, before, (waits, drawn) = carry
         time = (index * steps + jnp.arange(steps + 1)).astype(dt.dtype) * dt
         sky = forcing(constellation, time, pieces, before)
-        waits = next_waits(constellation.stream, satellites.number, state.upsets)
+        # Upsets are rare and draws are dear: a third of the run, were they made at each record.
+        struck = jnp.any(state.upsets != drawn)
+        waits = jax.lax.cond(struck, draw, lambda _: waits, state.upsets)
+        drawn = state.upsets
 
-        def one(carry, sky_now):
-            state, sums = carry
-            wait = following(waits, state.upsets)
-            with devices.one_function():
-                return live(fleet, state, sums, sky_now, wait, dt), None
-
-        begin = in_rows(state), tally.empty(state)
-        (rows, sums), _ = jax.lax.scan(one, begin, sky.sky)
+        rows, sums = live(fleet, in_rows(state), sky.sky, waits, dt)
         state = tally.closed(satellites, in_blocks(rows, state), sums, dt)
-        return (state, sky.last), tally.telemetry(sums, state, sky.last, steps)
+        return (state, sky.last, (waits, drawn)), tally.telemetry(sums, state, sky.last, steps)
 
-    begin = look(constellation, (first * steps).astype(dt.dtype) * dt)
-    (state, _), telemetry = jax.lax.scan(record, (state, begin), first + jnp.arange(records))
+    begin = moment(constellation, (first * steps).astype(dt.dtype) * dt)
+    carry = state, begin, (draw(state.upsets), state.upsets)
+    (state, *_), telemetry = jax.lax.scan(record, carry, first + jnp.arange(records))
     return state, telemetry
 
 
-@jax.jit
+@devices.as_one
 def live(
-    fleet: Constellation, state: State, sums: tally.Tally, sky: Sky, wait: Each, dt: Scalar
+    fleet: Constellation, state: State, skies: Sky, waits: tuple[Each, Each], dt: Scalar
 ) -> tuple[State, tally.Tally]:
-    """One step, entered in the tally."""
-    state, lived = step(fleet, state, sky, wait, dt)
-    return state, sums.plus(lived, state, dt)
+    """The steps of a record, and their tally."""
+
+    def one(carry: tuple[State, tally.Tally], sky: Sky):
+        state, sums = carry
+        state, lived = step(fleet, state, sky, following(waits, state.upsets), dt)
+        return (state, sums.plus(lived, state, dt)), None
+
+    return jax.lax.scan(one, (state, tally.empty(state)), skies)[0]
 
 
 class Engine:
@@ -107,6 +116,7 @@ class Engine:
         """Pad the fleet to the devices' count and put it there. Nothing is compiled yet."""
         self.lanes = state.alive.size
         self.mesh: Mesh = devices.mesh(self.lanes)
+        self.turns = devices.turns(self.lanes, self.mesh)
         self.clock = clock
         self.compile_s = 0.0
         self._programs: dict[int, Any] = {}
@@ -117,8 +127,8 @@ class Engine:
         self.constellation = self.put(constellation, fleet)
 
     def put(self, tree: Any, spec: Any) -> Any:
-        """Laid over the devices; the last satellite flies twice where the count does not divide."""
-        extra = -self.lanes % self.mesh.devices.size
+        """Laid over the devices; the last satellite flies again where the count does not divide."""
+        extra = -self.lanes % (self.mesh.devices.size * self.turns)
 
         def place(leaf: Any, where: P) -> jax.Array:
             if extra and where and where[-1] == "sat" and leaf.shape[-1] == self.lanes:
@@ -154,7 +164,7 @@ class Engine:
         run = partial(rollout, records=records, steps=clock.steps, pieces=pieces)
         _, shape = jax.eval_shape(run, *arguments)
         mapped = jax.shard_map(
-            run,
+            devices.in_turns(run, self._in, self.turns),
             mesh=self.mesh,
             in_specs=self._in,
             out_specs=(self._in[1], _by_sat(shape)),

@@ -32,10 +32,11 @@ def step(
     which is last: the lines of one satellite take a fleet, without `vmap`'s transpositions.
     """
     satellite = constellation.satellites
-    battery, payload, body = satellite.battery, satellite.payload, satellite.body
+    payload, body, one = satellite.payload, satellite.body, satellite.one
     alive = state.alive & sky.up
     energy, temperature = state.battery_energy, state.temperature
-    cell, one = temperature[BATTERY], satellite.one
+    cell = temperature[BATTERY]
+    battery = satellite.battery.now(energy, cell, one)
 
     orders = decide(satellite, state, sky, next_wait, dt)
     demand, duty = orders.demand, settled(one, orders.duty, "up", "draw")
@@ -49,7 +50,7 @@ def step(
     now, most = asked(temperature[CHIP])[0], asked(payload.throttle_start)[0]
     promise = plan(battery, demand, orders.shed, energy, cell, available, now, most, dt)
     promise = settled(
-        one, promise, "extracted", "survival", "comms", "isl", "payload_share", "room"
+        one, promise, "extracted", "survival", "comms", "isl", "payload_share", "room", "wanted"
     )
     fed = promise.payload_share
     on = promise.survival / jnp.maximum(demand.survival, 1e-9)
@@ -68,6 +69,7 @@ def step(
         by_node(body.heat_capacity, waste),
         lambda chip: _times(fed, asked(chip)),
         dt,
+        late=(ARRAY, satellite.still_rising(light, temperature[ARRAY], available, promise.wanted)),
     )
     asleep = duty.withheld * (payload.idle() - duty.draw)
     owed = stages.work(lambda chip: _times(1 - fed, asked(chip))) + asleep

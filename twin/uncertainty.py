@@ -8,6 +8,7 @@ representatives say a variant changes, so the nominal variant always equals the 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from twin.constellation import Ledger
 from twin.fleet import Fleet
 from twin.load import key
 from twin.numbers import Number
+from twin.parts import materials
 from twin.scenario import InferencePayload, Scenario
 from twin.simulate import Clock, Engine, simulate
 
@@ -45,10 +47,12 @@ class Input:
 
 
 def inputs(scenario: Scenario, fleet: Fleet) -> list[Input]:
-    """Every number with a range, and the factors of the payload profiles."""
+    """Every number with a range that the run uses, and the factors of the payload profiles."""
     found = list(_ranged(scenario.environment, "environment."))
     for name, design in scenario.class_.items():
         found += _ranged(design, f"class.{name}.")
+        lent = {k: m for k, m in materials().items() if k not in design.material}
+        found += _ranged(lent, f"class.{name}.material.")
         if isinstance(design.payload, InferencePayload):
             given = fleet.profiles[name].device_numbers(
                 design.payload.batch, design.payload.power_cap_w
@@ -63,17 +67,43 @@ def inputs(scenario: Scenario, fleet: Fleet) -> list[Input]:
             ):
                 if factors[1] > factors[0]:
                     found.append(Input(f"profile.{name}.{what}", 1.0, *factors, origin))
-    return found
+    used = asked(scenario, fleet)
+    return [item for item in found if item.name in used]
 
 
-def _ranged(section: BaseModel, prefix: str) -> Iterator[Input]:
-    for name, field in type(section).model_fields.items():
-        what, label = getattr(section, name), prefix + key(name, field)
-        if isinstance(what, Number):
-            if what.range and what.range[1] > what.range[0]:
-                yield Input(label, what.value, *what.range, what.origin or "assumed")
-        elif isinstance(what, BaseModel):
-            yield from _ranged(what, label + ".")
+def asked(scenario: Scenario, fleet: Fleet) -> set[str]:
+    """The numbers that a build looks up.
+
+    Not asked for are a material that no part has, optics in `body` that no surface has, a warning's
+    limits, and links of a fluid whose circuit another leads.
+    """
+    heard: set[str] = set()
+    plain = nominal(scenario)
+
+    def listening(name: str) -> np.ndarray:
+        heard.add(name)
+        return plain(name)
+
+    one = np.zeros(1, np.int64)
+    build(scenario, fleet, listening, (one, one))
+    return heard
+
+
+def _ranged(here: Any, label: str) -> Iterator[Input]:
+    """Numbers with a range, in sections, tables by name and lists; `label` ends in a dot."""
+    below: dict[str, Any] = {}
+    if isinstance(here, Number):
+        if here.range and here.range[1] > here.range[0]:
+            yield Input(label[:-1], here.value, *here.range, here.origin or "assumed")
+    elif isinstance(here, BaseModel):
+        fields = type(here).model_fields
+        below = {key(name, field): getattr(here, name) for name, field in fields.items()}
+    elif isinstance(here, dict):
+        below = here
+    elif isinstance(here, tuple):
+        below = {str(k): item for k, item in enumerate(here)}
+    for name, what in below.items():
+        yield from _ranged(what, f"{label}{name}.")
 
 
 @dataclass(frozen=True)

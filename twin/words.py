@@ -111,7 +111,7 @@ def _cooling(report: Report) -> Verdict:
         text = f"Class {name} has {share} per kilowatt of compute"
         if group.lost_to_heat > 1e-3:
             text += f" and loses {group.lost_to_heat:.1%} of its work to heat"
-        if group.drawn:
+        if group.drawn and group.radiator_needed_m2 in (None, group.radiator_m2):
             holds = "does not hold" if group.radiator_needed_m2 is None else "holds"
             text += f"; as drawn it {holds} chip and battery"
         elif group.radiator_needed_m2 is None:

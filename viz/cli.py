@@ -27,7 +27,7 @@ def shot(
             metavar="T",
             help="ISO 8601 UTC, or +H hours after the start; the nearest record is shown. "
             "Default: the record that says most, with the fleet best split between sunlight and "
-            "shadow and the values most different.",
+            "shadow and the values most different; for limit, with its usual shares.",
         ),
     ] = None,
     color: Annotated[

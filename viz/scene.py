@@ -26,6 +26,7 @@ EARTH_POLAR_RADIUS = 6_356_752.314245  # m. Source: WGS 84
 TRAIL_SECONDS = 14 * 60.0
 TRAIL_FLEET = 100  # beyond this many satellites trails cover the picture
 SETTLING = 100 * 60.0  # s, about one orbit
+TYPICAL = 100.0  # how much more typical shares count than light
 NEEDED = ("time", "position", "sun_position", "earth_rotation", "sunlit")
 
 
@@ -303,9 +304,11 @@ class Run:
         The sum of two terms, each from 0 to 1, is largest: how evenly the fleet is split between
         sunlight and shadow, 4p(1 − p), and how much the shown variable differs from satellite to
         satellite (twice the standard deviation over the legend's range, at most 1; of categories,
-        the share that is there at once of those that ever are). The first
-        quarter of the run, at most 100 minutes, is left out: there the initial charges and
-        temperatures still show. Ties go to the earliest.
+        the share that is there at once of those that ever are). Of what limits the work, the
+        record is shown whose shares are nearest to the whole run's, so that no rare moment stands
+        for all; light only decides between equals. The first quarter of the run, at most 100
+        minutes, is left out: there the initial charges and temperatures still show. Ties go to
+        the earliest.
         """
         quantity, node = self.quantity(variable)
         values = self._values(quantity, node)
@@ -320,9 +323,12 @@ class Run:
         spread = np.minimum(
             2 * np.sqrt((off**2).sum(axis=1) / count) / (legend.high - legend.low), 1
         )
-        if legend.categories:  # how many of the kinds that occur at all are there at once
-            kinds = [(values == flag).any(axis=1) for flag in legend.flags]
-            spread = np.sum(kinds, axis=0) / max(1, sum(kind.any() for kind in kinds))
+        if legend.categories:
+            kinds = np.stack([(values == flag).sum(axis=1) for flag in legend.flags])
+            spread = (kinds > 0).sum(axis=0) / max(1, (kinds > 0).any(axis=1).sum())
+        if quantity.variable == "limit":
+            usual = kinds.sum(axis=1, keepdims=True) / living.sum()
+            spread = -TYPICAL * np.abs(kinds / living - usual).sum(axis=0)
         score = 4 * lit * (1 - lit) + spread
         settling = self.time[0] + min(0.25 * (self.time[-1] - self.time[0]), SETTLING)
         first = int(np.searchsorted(self.time, settling))

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("twin", "viz", "serving")
-PHYSICS = ("orbits", "environment", "spacecraft", "network")
+PHYSICS = ("orbits", "environment", "spacecraft", "network", "operations")
 
 
 class Sources:

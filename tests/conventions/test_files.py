@@ -56,6 +56,16 @@ def test_no_machine_has_left_its_paths(sources, told):
     told(traces(), "These lines name a folder of one machine. Please use relative paths:")
 
 
+def test_no_two_test_files_have_one_name(sources, told):
+    names: dict[str, list[str]] = {}
+    for path in sources.files():
+        name = path.rpartition("/")[2]
+        if path.startswith("tests/") and name.startswith("test_"):
+            names.setdefault(name, []).append(path)
+    twice = (" and ".join(paths) for paths in names.values() if len(paths) > 1)
+    told(twice, "One process cannot collect both of these; please rename one:")
+
+
 def test_a_machine_path_would_be_seen():
     folder = "/" + "work"
     assert MACHINE_PATH.search(f"see {folder}/main")

@@ -1,19 +1,24 @@
 """Lumps of heat by SciPy's Radau: independent right-hand sides, of a scenario and of any network.
 
 Written from the scenario's keys in plain NumPy, without a line of the twin but for the tables of
-what surfaces see (`twin.spacecraft.geometry.views`, by `look`), which are an input to both. Orbit,
-Sun and shadow are those of `orbit_energy`. The array's electricity follows its temperature moment
-by moment, the battery's losses warm it at once, the payload draws a constant power (no throttle).
-The sky is handed in as smooth functions of time. SciPy 1; 2026-11-23.
+what surfaces see (`twin.spacecraft.geometry.views`, by `look`), which are an input to both. Orbit
+and shadow are those of `orbit_energy`, the Sun is Skyfield's. The array's electricity follows its
+temperature moment by moment, the battery's losses warm it at once, the payload draws a constant
+power (no throttle). The sky is handed in as smooth functions of time. SciPy 1; 2026-11-23.
 """
 
 import math
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 from oracles import orbit_energy as orbits
+from oracles.sun_skyfield import geometric_sun
 from scipy.integrate import solve_ivp
+from scipy.interpolate import CubicSpline
 
+from twin.clock import ephemeris, timescale
+from twin.spacecraft.factors import finer
 from twin.spacecraft.geometry import look
 
 SIGMA, SPACE = 5.670374419e-8, 2.7
@@ -170,7 +175,7 @@ def sky(design, environment, start, place, times, views):
     r, across = orbits._orbit(place, times)
     up = r / np.linalg.norm(r, axis=1, keepdims=True)
     along = np.cross(across, up)
-    sun_position = orbits._sun(start, times)
+    sun_position = _sun(start, times)
     distance = np.linalg.norm(sun_position, axis=1)
     sun = sun_position / distance[:, None]
     axes = [np.sum(axis * sun, axis=1) for axis in (up, along, across)]
@@ -180,8 +185,8 @@ def sky(design, environment, start, place, times, views):
     reflected = environment.albedo.value * flux * np.maximum(axes[0], 0)
     low, high = views.horizons
     near = ((orbits.EARTH / place.radius) ** 2 - low) / (high - low)
-    to_sun = look(views.solar, body)
-    to_earth = look(views.earth[0] * (1 - near) + views.earth[1] * near, body)
+    to_sun = look(finer(views.solar), body)
+    to_earth = look(finer(views.earth[0] * (1 - near) + views.earth[1] * near), body)
     columns = np.zeros((len(times), 1 + len(NODES)))
     columns[:, 0] = flux * lit * to_sun[views.surfaces.index("array")]
     for k, name in enumerate(views.surfaces):
@@ -190,6 +195,14 @@ def sky(design, environment, start, place, times, views):
         earth = absorptance * reflected + emittance * environment.earth_infrared_w_m2.value
         columns[:, 1 + AT[name]] += area * (from_sun + earth * to_earth[k])
     return columns
+
+
+def _sun(start, times):
+    """The Sun by Skyfield (time, 3) in metres: that of `orbit_energy` is 0.2 s of shadow off."""
+    knots = np.linspace(0, times[-1], 20)
+    dates = [start + timedelta(seconds=float(t)) for t in knots]
+    moments = timescale().from_datetimes(dates)
+    return CubicSpline(knots, geometric_sun(ephemeris(), moments))(times)
 
 
 def life(design, lumps, payload_power):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from twin.anatomy import FAINT, anatomy
-from twin.build import nominal
+from twin.build import build, nominal
 from twin.constellation import STANDARD
 from twin.crafts import Seen, gallery
 from twin.fleet import fleet
 from twin.load import load, parse
 from twin.parts import STANDARD_JOINTS, STANDARD_NODES, materials
+from twin.problems import InputError
 
 RUN = "[run]\nstart = 2026-03-20T12:00:00Z\nduration_h = 1\n"
 TWO = """
@@ -190,6 +191,60 @@ def test_variants_scale_areas_without_another_look(two, found):
     np.testing.assert_allclose(own.conducting[joint], one.conducting[joint] * sizes / 0.8)
     shared = [v for (i, j), v in own.exchanging.items() if NODE["radiator_back"] in (i, j)]
     assert shared and all(np.ptp(v) > 0 for v in shared), "and what it exchanges, with the root"
+
+
+def test_drawn_wings_and_radiators_follow_their_numbers():
+    """Light, what is radiated, mass and electricity: all by one factor; the rest stays as drawn."""
+    scenario = load("parts").scenario
+    factors = np.array([1.0, 0.5, 2.0])
+    plain = nominal(scenario)
+    for key, moved, node in (
+        ("array_m2", {"array", "array_back"}, "array_back"),
+        ("body.radiator_m2", {"radiator", "radiator_back"}, "radiator"),
+    ):
+        sizes = factors * plain(f"class.imager.{key}")
+        body, _ = bodies(scenario, {key: sizes})
+        own, k = body.lumps["imager"], NODE[node]
+        for name, (area, _, _) in own.surfaces.items():
+            drawn = area * np.ones(3)
+            np.testing.assert_allclose(drawn / drawn[0], factors if name in moved else 1.0)
+        np.testing.assert_allclose(own.mass[k] / own.mass[k][0], factors)
+        np.testing.assert_allclose(own.emitting[k] / own.emitting[k][0], factors, rtol=0.15)
+    sizes = np.array([2.4, 1.2])
+    wings = {"class.imager.array_m2": sizes}
+    lanes = np.zeros(2, np.int64), np.arange(2)
+    built, _ = build(scenario, fleet(scenario), lambda n: wings.get(n, plain(n)), lanes)
+    sats = built.satellites
+    np.testing.assert_allclose(sats.panels.area, sats.skin.area[sats.skin.front])
+    np.testing.assert_allclose(sats.panels.area, sizes)
+
+
+def test_a_radiator_drawn_otherwise_than_its_number_is_refused():
+    scenario = load("parts", ["class.imager.body.radiator_m2=1.2"]).scenario
+    with pytest.raises(InputError, match=r"show 0.8 m², backs not counted, but body.radiator_m2"):
+        gallery(scenario, fleet(scenario))
+
+
+def test_the_optics_of_the_standard_craft_age():
+    """In proportion as the materials of their kind; cells under glass and emittances do not."""
+    scenario = parse(RUN + TWO)
+    young, middle, old = (
+        bodies(scenario, {"coating_age": np.asarray(age)})[0].lumps["a"].surfaces
+        for age in (0.0, 0.5, 1.0)
+    )
+    for name, key in (
+        ("radiator", "white_paint"), ("radiator_back", "white_paint"), ("blanket", "kapton_mli"),
+        ("array_back", "white_paint"), ("terminals", "white_paint"),
+    ):  # fmt: skip
+        kind = materials()[key]
+        ratio = kind.absorptance_eol.value / kind.absorptance.value
+        assert old[name][1] / young[name][1] == pytest.approx(ratio), name
+        assert middle[name][1] == pytest.approx((old[name][1] + young[name][1]) / 2)
+    body_of = scenario.class_["a"].body
+    assert middle["radiator"][1] == body_of.radiator_absorptance.value
+    assert middle["blanket"][1] == body_of.blanket_absorptance.value
+    assert old["array"] == young["array"]
+    assert all(old[name][2] == young[name][2] for name in old)
 
 
 def test_optics_are_those_of_the_material_at_its_age():

@@ -65,7 +65,7 @@ def crafted(pumped):
         shed=jnp.asarray(np.choose(lane % 6, (0, 3, 0, 2, 0, 3)), state.shed.dtype),
     )
     heat = tuple(60.0 + k + area * 300.0 * day for k, area in enumerate(satellites.skin.area))
-    light = Light(irradiance=1361.0 * day, back=20.0 * day, heat=heat)
+    light = Light(irradiance=1361.0 * day, back=20.0 * day, heat=heat, late=0.0 * day)
     sky = Sky(day, (light,), jnp.zeros(LANES), jnp.ones(LANES, bool))
     return constellation, state, sky
 
@@ -135,8 +135,8 @@ def residuals(crafted, names):
                 own[f.name] = tuple(rows) if isinstance(flow, tuple) else jnp.stack(rows)
             return HeatFlows(**own)
 
-        def hurt_after(self, *given):
-            temperature, heat, stages = after(self, *given)
+        def hurt_after(self, *given, **more):
+            temperature, heat, stages = after(self, *given, **more)
             return temperature, hurt_heat(heat), stages
 
         with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from twin.crafts import attitudes, craft_of, gallery, horizons, shapes, square
+from twin.crafts import attitudes, gallery, horizons, shapes, square
+from twin.drawings import craft_of
 from twin.fleet import fleet
 from twin.load import load
 from twin.load import parse as read

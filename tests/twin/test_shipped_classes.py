@@ -17,7 +17,8 @@ from scipy.interpolate import CubicSpline
 
 from twin.build import build
 from twin.constellation import ARRAY, ARRAY_BACK, BUS, RADIATOR, STANDARD, TERMINALS
-from twin.crafts import craft_of, horizons
+from twin.crafts import horizons
+from twin.drawings import craft_of
 from twin.fleet import fleet
 from twin.forcing import segments
 from twin.load import load
@@ -36,8 +37,8 @@ GENTLE = {
 START = {"large": 0.6, "small": 0.4, "inference": 0.6, "training": 0.6}  # of charge
 HEAVY = [n for n, name in enumerate(STANDARD) if name != "blanket"]  # it has no mass
 TOLERANCE = 0.1  # K
-# Cells change by a kelvin a second as the Sun sets; the oracle's Sun is 0.01° or 0.2 s off.
-AT_THE_EDGE = 0.3  # K, at the end of a minute in which sunlight comes or goes
+# Cells change by a kelvin a second as the Sun sets: 0.2 K is 0.2 s.
+AT_THE_EDGE = 0.2  # K, at the end of a minute in which sunlight comes or goes
 
 
 @pytest.fixture(scope="module")

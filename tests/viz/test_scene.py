@@ -65,6 +65,18 @@ def test_the_telling_record_splits_the_fleet(twelve):
     assert 3 <= frame.shadowed.sum() <= 9
 
 
+def test_what_limits_is_shown_as_it_mostly_is(twelve):
+    """A quarter is short of energy but for a moment that has one of each, in the best light."""
+    run = Run(twelve)
+    rare = run.telling_record("battery_energy")
+    limit = np.zeros((run.data.sizes["time"], 12), np.int8)
+    limit[:, :3], limit[::2, :6] = 1, 1  # three, six, three, six ...: 0.375 of the time
+    limit[100], limit[rare] = [1] * 4 + [0] * 8, [0, 1, 2, 3, 4, 4, 3, 2, 2, 1, 2, 3]
+    run.data = run.data.assign(limit=run.data["limit"].copy(data=limit))
+    assert run.telling_record("limit") == 100
+    assert run.telling_record("battery_energy") == rare != 100
+
+
 def test_a_moment_is_found_by_hours_and_by_date(twelve):
     run = Run(twelve)
     assert run.index_at("+1.5") == 90

@@ -9,11 +9,14 @@ Left out: the slow part of the overpotential (diffusion), which r0 holds as a me
 hour; the taper at constant voltage near full; self-discharge; the heat of reaction; ageing.
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from twin.arrays import Each, Scalar
+from twin.fastmath import exp
 
 # Source: PyBaMM 26.10 with OKane2022 (LG M50, NMC 811 on graphite and silicon), as stored by
 # tests/oracles/battery_pybamm.py; the form is Shepherd's, J. Electrochem. Soc. 112, 657 (1965).
@@ -50,6 +53,11 @@ class Battery(eqx.Module):
     charge_stop: Float[Array, "*sat"]  # K: at and above, no charging
     voltage: tuple[float, float, float, float] = eqx.field(static=True, default=LG_M50)
     activation: float = eqx.field(static=True, default=ACTIVATION)
+    held: Float[Array, "*sat"] | None = None  # r of this step, once it is known
+
+    def now(self, energy: Each, temperature: Each, one: Each) -> "Battery":
+        """The same with its r held for a step: four laws ask for it, and it has an exponential."""
+        return replace(self, held=self._resistance(energy, temperature) / one)
 
     def charge(self, energy: Each) -> Each:
         """State of charge: stored over full. No battery counts as a full one: it lacks nothing."""
@@ -111,11 +119,13 @@ class Battery(eqx.Module):
         return 2 * net / (1 + jnp.sqrt(1 + 4 * resistance * net)), resistance
 
     def _resistance(self, energy: Each, temperature: Each) -> Each:
+        if self.held is not None:
+            return self.held
         a, b, c, d = self.voltage
         share = energy / jnp.maximum(self.capacity, 1.0)
         voltage = a + b * share - c / (share + d)
         chill = 1 / jnp.maximum(temperature, COLDEST) - 1 / REFERENCE
-        return self.resistance * jnp.exp(self.activation * chill) / (voltage * voltage)
+        return self.resistance * exp(self.activation * chill) / (voltage * voltage)
 
 
 def cold_share(temperature: Each) -> Each:

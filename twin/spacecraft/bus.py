@@ -64,7 +64,8 @@ class Demand(eqx.Module):
 class Plan(eqx.Module):
     """What the bus can promise before the step: it binds, so no load is served from nothing."""
 
-    extracted: Float[Array, "*sat"]  # taken from the array
+    wanted: Float[Array, "*sat"]  # from the array, whatever it gives
+    extracted: Float[Array, "*sat"]  # taken from it
     curtailed: Float[Array, "*sat"]  # left in the array, since nobody can use it
     survival: Float[Array, "*sat"]  # served
     comms: Float[Array, "*sat"]
@@ -137,6 +138,7 @@ def plan(
     wanted = served + jnp.maximum(share * payload_now + room, share * payload_most - reach)
     essential = demand.survival + demand.comms
     return Plan(
+        wanted=wanted,
         extracted=jnp.minimum(available, wanted),
         curtailed=jnp.maximum(available - wanted, 0.0),
         survival=survival_served,

@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -236,7 +237,7 @@ def read_mesh(path: str | Path, plates: Collection[str] = ()) -> dict[str, trime
             scene = trimesh.load_scene(path, file_type=kind)
         else:
             scene = trimesh.load_scene(
-                path, file_type=kind, split_objects=True, skip_materials=True
+                _plain_obj(path), file_type=kind, split_objects=True, skip_materials=True
             )
         found = _nodes(scene)
     except Exception as error:  # a broken file fails anywhere inside the reader
@@ -292,16 +293,25 @@ def _glb_faces(path: Path) -> int:
 
 
 def _obj_faces(path: Path) -> int:
-    """Lines of an OBJ that are faces."""
-    total, last = 0, b"\n"
+    """Triangles of an OBJ, without its corners: a face of n corners makes n - 2 of them.
+
+    Blanks and tabs may stand before and between the words of a line.
+    """
+    total = 0
     with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            joined = last + block
-            if b"\0" in joined[:4096]:
-                raise ValueError("it is binary")
-            total += joined.count(b"\nf ")
-            last = joined[-2:]
+        if b"\0" in file.read(4096):
+            raise ValueError("it is binary")
+        file.seek(0)
+        for line in file:
+            if b"f" in line and (words := line.split())[0] == b"f":
+                total += max(len(words) - 3, 1)
     return total
+
+
+def _plain_obj(path: Path) -> BytesIO:
+    """An OBJ with its words parted by single blanks: the reader sees no faces otherwise."""
+    lines = path.read_bytes().replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines()
+    return BytesIO(b"\n".join(b" ".join(line.split()) for line in lines) + b"\n")
 
 
 def _axis(word: str | Axis) -> tuple[int, int]:

@@ -27,6 +27,7 @@ KRONECKER = 1.2207440846057596 ** -np.arange(2.0, 4.0)  # irrationals: the root 
 FEW_PATCHES = 12
 MOST_BINS = 1000  # of faces that look the same way, before they are made wider
 GOLDEN = (5**0.5 - 1) / 2
+SHIFTS = 16  # sets of sample points, of which neighbouring directions use different ones
 INSULATED, INSIDE = -1, -2  # what a ray meets that is no surface
 
 
@@ -40,6 +41,7 @@ class Joint:
     normal: np.ndarray  # (triangle, 3)
     front: np.ndarray  # surface of each triangle's front ...
     back: np.ndarray  # ... and of its back, or what it is instead
+    part: np.ndarray  # of each triangle, by its place in `Model.parts`
 
     def turned(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
         """Rotations (n, 3, 3) that turn it to directions given by two angles (rad)."""
@@ -56,6 +58,7 @@ class Points:
     """Sample points, ordered by facet, in their joint's frame at rest."""
 
     position: np.ndarray  # (n, 3), a little off the face
+    shifted: np.ndarray  # (SHIFTS, n, 3), the same moved within what each stands for
     normal: np.ndarray  # (n, 3)
     weight: np.ndarray  # (n,) m²
     facet: np.ndarray  # (n,)
@@ -73,6 +76,7 @@ class Model:
         parts = [part for group in groups.values() for part in group]
         bounds = np.concatenate([part.mesh.bounds for part in craft.parts])
         self.lift = LIFT * float(np.ptp(bounds, axis=0).max())
+        self.parts = parts
         self.joints = [self._joint(group) for group in groups.values()]
         self.part_joint = np.repeat(np.arange(len(groups)), [len(g) for g in groups.values()])
         sides = [self._sides(part, index) for index, part in enumerate(parts)]
@@ -85,9 +89,11 @@ class Model:
         self.facet, self.surface = facet[order], surface[order]
         first = np.unique(self.facet, return_index=True)[1]
         self.facet_surface = self.surface[first]
-        self.facet_joint = self.part_joint[owner[order][first]]
+        self.facet_part = owner[order][first]
+        self.facet_joint = self.part_joint[self.facet_part]
         self.facet_area = np.bincount(self.facet, self.face_area)
         self.area = np.bincount(self.surface, self.face_area, len(self.surfaces))
+        self.part_area = np.bincount(self.facet_part, self.facet_area, len(parts))
         self._bound([np.asarray(part.mesh.vertices) for part in parts])
 
     def _bound(self, parts: list[np.ndarray]) -> None:
@@ -117,9 +123,10 @@ class Model:
 
     def _joint(self, parts: list[Part]) -> Joint:
         code = {name: index for index, name in enumerate(self.surfaces)}
-        front, back = [], []
+        front, back, which = [], [], []
         for part in parts:
             count = len(part.mesh.faces)
+            which.append(np.full(count, self.parts.index(part)))
             behind = INSIDE if part.solid else code.get(part.back or "", INSULATED)
             front.append(np.full(count, code[part.front]))
             back.append(np.full(count, behind))
@@ -133,9 +140,8 @@ class Model:
         pivot = np.array(parts[0].pivot, float)
         a, b, c = np.moveaxis(vertices[faces], 1, 0)
         normal = np.cross(b - a, c - a)
-        return Joint(
-            parts[0].axes, pivot, scene, normal, np.concatenate(front), np.concatenate(back)
-        )
+        kinds = (np.concatenate(kind) for kind in (front, back, which))
+        return Joint(parts[0].axes, pivot, scene, normal, *kinds)
 
     def _sides(self, part: Part, index: int) -> tuple[np.ndarray, ...]:
         """Faces that belong to a surface: those of a plate with a named back come twice."""
@@ -195,18 +201,23 @@ class Model:
             each = area[mine] if len(mine) <= count else np.full(len(mine), total / count)
             weights.append(np.repeat(each / (number if len(mine) <= count else 1), number))
             within = np.concatenate([np.arange(n) for n in number])
-            local.append(np.column_stack([(within + 0.5) / np.repeat(number, number), within]))
+            wide = 1.0 / np.repeat(number, number)
+            local.append(np.column_stack([(within + 0.5) * wide, within, wide]))
             steps.append(np.arange(number.sum()))
         patch, weight, place, step = (np.concatenate(x) for x in (chosen, weights, local, steps))
         order = np.argsort(patch, kind="stable")  # as the faces, they are ordered by facet
         patch, weight, place, step = patch[order], weight[order], place[order], step[order]
-        u, v = place[:, 0], (0.5 + place[:, 1] * GOLDEN) % 1.0
-        fold = (u + v > 1) & ~whole[patch]
-        u, v = np.where(fold, 1 - u, u), np.where(fold, 1 - v, v)
-        position = corner[patch] + u[:, None] * right[patch] + v[:, None] * up[patch]
-        normal = self.normal[face[patch]]
-        position += self.lift * normal
-        return Points(position, normal, weight, self.facet[face[patch]], step)
+        normal, each = self.normal[face[patch]], place[:, 2]
+
+        def moved(across: float, along: float) -> np.ndarray:
+            u, v = place[:, 0] + across * each, (0.5 + place[:, 1] * GOLDEN + along) % 1.0
+            fold = (u + v > 1) & ~whole[patch]
+            u, v = np.where(fold, 1 - u, u)[:, None], np.where(fold, 1 - v, v)[:, None]
+            return corner[patch] + u * right[patch] + v * up[patch] + self.lift * normal
+
+        shifts = kronecker(np.arange(SHIFTS), 0) - 0.5, kronecker(np.arange(SHIFTS), 1)
+        shifted = np.array([moved(*shift) for shift in zip(*shifts, strict=True)], np.float32)
+        return Points(moved(0.0, 0.0), shifted, normal, weight, self.facet[face[patch]], step)
 
     @cached_property
     def bins(self) -> tuple[np.ndarray, np.ndarray]:

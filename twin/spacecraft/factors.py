@@ -21,6 +21,7 @@ from twin.spacecraft.rays import SPACE, Tracer
 LATITUDES = np.radians(np.arange(-90.0, 91.0, 5.0))
 LONGITUDES = np.radians(np.arange(0.0, 360.0, 5.0))
 EXCHANGE_POINTS = 1024  # sample points on a surface, for what it sees of the others
+RAY_SETS = 256  # of rays to the Earth
 CHUNK = 250_000  # points times directions at once
 
 
@@ -97,7 +98,8 @@ def earth_of_rigid(
 def earth_of_tracking(tracer: Tracer, horizons: tuple[float, float], axes: int) -> np.ndarray:
     """The Earth's view factors, with it at -x, by the Sun's direction, which the wings follow.
 
-    With two axes the blocked part is worked out every 10 degrees and interpolated by cubics.
+    With two axes the blocked part is worked out every 10 degrees and interpolated by cubics. Rays
+    differ from case to case, so that their noise is averaged along an orbit instead of shared.
     """
     model = tracer.model
     coarse = 2 if axes == 2 else 1
@@ -106,37 +108,40 @@ def earth_of_tracking(tracer: Tracer, horizons: tuple[float, float], axes: int) 
         x.ravel() for x in np.meshgrid(north, LONGITUDES[::coarse], indexing="ij")
     )
     down = np.array([[-1.0, 0.0, 0.0]])
-    many = 2 if axes == 2 else 8
-    steps = [tracer.points.step + turn * 7919 for turn in range(64)]
-    rays = [_disc_rays(step, horizons[1]) for step in steps]
+    many = 4 if axes == 2 else 8
 
-    def lost(turns: np.ndarray, threats: np.ndarray, rays: list[np.ndarray]) -> np.ndarray:
+    def lost(turns: np.ndarray, threats: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Shares (2, n, facet) that sets of rays find blocked; of each case those in a row."""
         found = np.zeros((2, *threats.shape[1:]))
-        for ray in rays:
-            traced = tracer.trace(turns, ray[None], threats)
+        for which in chosen.T:
+            ray = _disc_rays(tracer.points.step + which[:, None] * 7919, horizons[1])
+            traced = tracer.trace(turns, ray, threats)
+            down = -ray[traced.case[traced.cell] if len(ray) > 1 else 0, traced.point, 0]
             for h, square in enumerate(horizons):
-                inside = -ray[:, 0] >= np.sqrt(1.0 - square)
-                share = traced.lost_share(inside[traced.point])
-                found[h][traced.case, traced.facet] += share / len(rays)
+                share = traced.lost_share(down >= np.sqrt(1.0 - square))
+                found[h][traced.case, traced.facet] += share / chosen.shape[1]
         return found
 
     # What fixed parts hide from each other is the same in every case: there, more rays are cheap.
     fixed = np.array([joint.axes == 0 for joint in model.joints])
     rest = model.turned(*np.zeros((2, 1)))
     still = tracer.threats(rest, None) & fixed[:, None, None] & fixed[model.facet_joint]
-    correction = lost(rest, still, rays) - lost(rest, still, rays[:many])
+    each = [lost(rest, still, np.array([[k]])) for k in range(RAY_SETS)]
+    single = np.concatenate(each, axis=1)  # (2, set, facet)
+    sets = np.arange(len(latitude) * many).reshape(-1, many) % RAY_SETS
 
     def part(chunk: slice) -> np.ndarray:
         turns = model.turned(latitude[chunk], longitude[chunk])
         plain = np.array([_facing(model, turns, square, down) for square in horizons])
-        share = lost(turns, tracer.threats(turns, None), rays[:many])
+        share = lost(turns, tracer.threats(turns, None), sets[chunk])
+        correction = single.mean(axis=1, keepdims=True) - single[:, sets[chunk]].mean(axis=2)
         return plain * np.clip(share + correction, 0.0, 1.0)
 
     shape = (2, len(north), len(LONGITUDES) // coarse, -1)
     found = _parallel(part, len(latitude), many * len(tracer.joint))
     hidden = np.concatenate(found, axis=1).reshape(shape)
     if axes == 2:
-        hidden = _between(_between(hidden, 2, periodic=True), 1, periodic=False)
+        hidden = finer(hidden)
     hidden = np.broadcast_to(hidden, (2, len(LATITUDES), *hidden.shape[2:]))
     latitude, longitude = grid()
     turns = model.turned(latitude, longitude)
@@ -145,8 +150,11 @@ def earth_of_tracking(tracer: Tracer, horizons: tuple[float, float], axes: int) 
     return np.array([by_surface(model, one) for one in seen])
 
 
-def exchange(model: Model, axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """View factors between surfaces, of a surface to itself, and to the sky, as means."""
+def exchange(model: Model, axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """View factors between surfaces, of a surface to itself, and to the sky, as means.
+
+    And of each part of the model the share (part, part) that sees but the inside of another.
+    """
     tracer = Tracer(model, EXCHANGE_POINTS)
     points, cases = tracer.points, (24, 24, 48)[axes]
     helper = np.where(np.abs(points.normal[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
@@ -154,10 +162,10 @@ def exchange(model: Model, axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     second = np.cross(points.normal, first)
     surface = model.facet_surface[points.facet]
-    size = len(model.surfaces)
+    size, owner, parts = len(model.surfaces), model.facet_part[points.facet], len(model.parts)
 
     def part(chunk: slice) -> np.ndarray:
-        met = np.zeros((size, size + 3))
+        met, sunk = np.zeros((size, size + 3)), np.zeros((parts, parts))
         for case in range(chunk.start, chunk.stop):
             sine = 2 * (case + 0.5) / cases - 1 if axes == 2 else 0.0
             turn = 2 * np.pi * (kronecker(np.array([case]), 1) if axes == 2 else case / cases)
@@ -167,19 +175,24 @@ def exchange(model: Model, axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
             ray = (radius * np.cos(angle))[:, None] * first
             ray += (radius * np.sin(angle))[:, None] * second
             ray += np.sqrt(1 - radius**2)[:, None] * points.normal
-            seen = tracer.first(turns, tracer.into_body(ray, turns, places=False))
+            seen, which = tracer.first(turns, tracer.into_body(ray, turns, places=False))
             cell = surface * (size + 3) + np.where(seen < 0, size - 1 - seen, seen)
             met += np.bincount(cell, points.weight, met.size).reshape(met.shape)
-        return met
+            lost = seen == INSIDE
+            pair = owner[lost] * parts + which[lost]
+            sunk += np.bincount(pair, points.weight[lost], sunk.size).reshape(sunk.shape)
+        return np.concatenate([met.ravel(), sunk.ravel()])
 
-    factor = sum(_parallel(part, cases, CHUNK // 4)) / (cases * model.area[:, None])
+    total = np.sum(_parallel(part, cases, CHUNK // 4), axis=0) / cases
+    factor = total[: size * (size + 3)].reshape(size, -1) / model.area[:, None]
+    sunk = total[size * (size + 3) :].reshape(parts, parts) / model.part_area[:, None]
     inner = factor[:, :size]
     own = np.diag(inner) + factor[:, size - 1 - INSULATED] + factor[:, size - 1 - INSIDE]
     # The error of a sum of rays goes with its own area: this mean of both ways weighs them so.
     inverse = 1.0 / model.area
     others = (inner + inner.T) / (1.0 + model.area[:, None] * inverse)
     np.fill_diagonal(others, 0.0)
-    return others, own, factor[:, size - 1 - SPACE]
+    return others, own, factor[:, size - 1 - SPACE], sunk
 
 
 def _projected(model: Model, turns: np.ndarray, sun: np.ndarray) -> np.ndarray:
@@ -264,6 +277,11 @@ def _convolved(disc: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.fft.irfft(spectrum, n=table.shape[2], axis=2)
 
 
+def finer(table: np.ndarray) -> np.ndarray:
+    """A table (any, latitude, longitude) with the middles between its directions, by cubics."""
+    return _between(_between(table, 2, periodic=True), 1, periodic=False)
+
+
 def _between(table: np.ndarray, axis: int, *, periodic: bool) -> np.ndarray:
     """A table with the middles between its rows put in, by cubics through four of them."""
     table = np.moveaxis(table, axis, 0)
@@ -280,10 +298,11 @@ def _between(table: np.ndarray, axis: int, *, periodic: bool) -> np.ndarray:
 
 
 def _disc_rays(step: np.ndarray, square: float) -> np.ndarray:
-    """Directions (point, 3) spread evenly over the Earth's disc around -x."""
+    """Directions (*any, 3) spread evenly over the Earth's disc around -x."""
     down = 1.0 - kronecker(step, 0) * (1.0 - np.sqrt(1.0 - square))
     side, angle = np.sqrt(1.0 - down**2), 2 * np.pi * kronecker(step, 1)
-    return np.column_stack([-down, side * np.cos(angle), side * np.sin(angle)])
+    rays = [-down, side * np.cos(angle), side * np.sin(angle)]
+    return np.stack(rays, axis=-1).astype(np.float32)
 
 
 def _parallel(part: Callable[[slice], Any], count: int, load: int) -> list[Any]:

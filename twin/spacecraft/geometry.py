@@ -24,6 +24,7 @@ from jaxtyping import Float
 from twin.spacecraft.craft import Craft, locked
 from twin.spacecraft.facets import Model
 from twin.spacecraft.factors import (
+    EXCHANGE_POINTS,
     by_surface,
     earth_of_rigid,
     earth_of_tracking,
@@ -33,10 +34,11 @@ from twin.spacecraft.factors import (
     solar_cosines,
     unit,
 )
+from twin.spacecraft.overlap import sunken
 from twin.spacecraft.rays import Tracer
 
-VERSION = 1  # of the tables: raise it when the same craft would give other numbers
-POINTS = 384  # sample points on a surface, for the Sun and the Earth
+VERSION = 3  # of the tables: raise it when the same craft would give other numbers
+POINTS = 768  # sample points on a surface, for the Sun and the Earth
 TOLERANCE = 0.005  # by which the views of a surface may miss 1
 
 
@@ -61,6 +63,9 @@ class Views:
     # View of itself and of insulated backs, which give back what comes.
     own: Float[np.ndarray, "surface"]
     horizons: tuple[float, float]  # (Earth's radius / distance from its centre)²
+    parts: tuple[str, ...]
+    # Share of the first part's faces that lies inside the second; parts that touch have none.
+    sunken: Float[np.ndarray, "part part"]
 
     @property
     def sky(self) -> Float[np.ndarray, "surface"]:
@@ -81,7 +86,7 @@ def views(
     With `tracking` the wings follow the Sun and the Earth is at -x, as in nadir attitude; else they
     are locked at `wing_rotation` (rad) about z. `points` sample points on each surface decide the
     noise, which falls nearly in proportion to them. View factors between surfaces are means over
-    the Sun's directions. Raises `ValueError` where those of a surface do not sum to one.
+    the Sun's directions. Raises `OpenViews` where those of a surface do not sum to one.
     """
     if not 0 < horizons[0] < horizons[1] < 1:
         raise ValueError(f"horizons are {horizons}; they must rise and lie between 0 and 1")
@@ -99,38 +104,52 @@ def views(
         )
 
     exact, lit = on_grid(solar_cosines(tracer, turns, unit(latitude, longitude)))
-    others, own, sky = exchange(model, axes)
+    others, own, sky, inside = exchange(model, axes)
     if axes:
         earth = earth_of_tracking(tracer, horizons, axes)
     else:
         earth, sky = earth_of_rigid(model, horizons, exact, lit)
     check_sums(model.surfaces, sky + own + others.sum(axis=1))
     solar = by_surface(model, lit)
-    return Views(model.surfaces, model.area, solar, earth, others, own, horizons)
+    parts = tuple(part.name for part in model.parts)
+    lost = sunken(model, inside, EXCHANGE_POINTS)
+    return Views(model.surfaces, model.area, solar, earth, others, own, horizons, parts, lost)
 
 
 def look(
     table: Float[np.ndarray, "*any latitude longitude"], direction: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "*any n"]:
-    """A table in directions of the body frame: bilinear in the two angles, as the kernels do."""
-    north = np.degrees(np.arcsin(np.clip(direction[:, 2], -1, 1))) / 5.0 + 18.0
-    east = np.degrees(np.arctan2(direction[:, 1], direction[:, 0])) / 5.0 % 72.0
-    i = np.clip(np.floor(north).astype(int), 0, 35)
-    j = np.floor(east).astype(int) % 72
-    u, v, k = north - i, east - np.floor(east), (j + 1) % 72
+    """A table in directions of the body frame: bilinear in the two angles.
+
+    Its latitudes run from -90 to 90 degrees, its longitudes from 0, both in equal steps.
+    """
+    rows, columns = table.shape[-2:]
+    north = (np.arcsin(np.clip(direction[:, 2], -1, 1)) / np.pi + 0.5) * (rows - 1)
+    east = np.arctan2(direction[:, 1], direction[:, 0]) / (2 * np.pi) * columns % columns
+    i = np.clip(np.floor(north).astype(int), 0, rows - 2)
+    j = np.floor(east).astype(int) % columns
+    u, v, k = north - i, east - np.floor(east), (j + 1) % columns
     lower = table[..., i, j] * (1 - v) + table[..., i, k] * v
     upper = table[..., i + 1, j] * (1 - v) + table[..., i + 1, k] * v
     return lower * (1 - u) + upper * u
+
+
+class OpenViews(ValueError):
+    """View factors of a surface that do not sum to one."""
+
+    def __init__(self, surface: str, total: float) -> None:
+        self.surface, self.total = surface, total
+        super().__init__(
+            f"surface {surface!r}: view factors that do not sum to one ({total:.4f}); look for "
+            "parts that lie in each other or closer than 1e-5 of the craft's size"
+        )
 
 
 def check_sums(surfaces: tuple[str, ...], total: Float[np.ndarray, "surface"]) -> None:
     """Refuse view factors that do not sum to one."""
     for name, value in zip(surfaces, total, strict=True):
         if not abs(value - 1.0) <= TOLERANCE:
-            raise ValueError(
-                f"surface {name!r}: view factors that do not sum to one ({value:.4f}); look for "
-                "parts that lie in each other or closer than 1e-5 of the craft's size"
-            )
+            raise OpenViews(name, float(value))
 
 
 def cached_views(
@@ -177,9 +196,9 @@ def cache_folder() -> Path:
 def _read(path: Path) -> Views:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         values = {field.name: stored[field.name] for field in fields(Views)}
-    names = tuple(map(str, values.pop("surfaces")))
+    names, parts = (tuple(map(str, values.pop(key))) for key in ("surfaces", "parts"))
     low, high = map(float, values.pop("horizons"))
-    return Views(names, **values, horizons=(low, high))
+    return Views(names, **values, horizons=(low, high), parts=parts)
 
 
 def _write(path: Path, found: Views) -> None:

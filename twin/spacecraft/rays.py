@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twin.spacecraft.facets import Model
+from twin.spacecraft.facets import SHIFTS, Model
 
 SPACE = -3  # what a ray meets that meets nothing
 
@@ -92,7 +92,8 @@ class Tracer:
     def trace(self, turns: np.ndarray, ray: np.ndarray, threats: np.ndarray) -> "Traced":
         """Trace rays (n or 1, point or 1, 3) from the points of threatened facets.
 
-        `threats` (joint, n, facet) says which joints are worth asking.
+        `threats` (joint, n, facet) says which joints are worth asking. Each case has points of its
+        own, so that what they miss is averaged over directions instead of shared.
         """
         case, facet = np.nonzero(threats.any(axis=0))
         count = self.count[facet]
@@ -113,7 +114,7 @@ class Tracer:
                 if not len(mine):
                     continue
                 k, p = c[mine], point[mine]
-                origin = self.points.position[p].astype(np.float32)
+                origin = self.points.shifted[k % SHIFTS, p]
                 if other is not joint:
                     # From rest at home to the body frame, and on to rest at the other joint.
                     way = np.swapaxes(turns[start], 1, 2) @ turn
@@ -124,11 +125,15 @@ class Tracer:
                 blocked[mine] = joint.scene.run(origin, along) != -1
         return Traced(case, facet, cell, point, self.points.weight[point] * cosine, blocked)
 
-    def first(self, turns: np.ndarray, ray: np.ndarray) -> np.ndarray:
-        """What rays (1, point, 3) meet first: a surface, -1 insulation, -2 an inside, -3 space."""
+    def first(self, turns: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What rays (1, point, 3) meet first, and the part that it belongs to (-1: none).
+
+        A surface, -1 insulation, -2 an inside, -3 space.
+        """
         place = self.into_body(self.points.position, turns, places=True)
         nearest = np.full(len(self.joint), 1e30)
         found = np.full(len(self.joint), SPACE)
+        part = np.full(len(self.joint), -1)
         for joint, turn in zip(self.model.joints, turns, strict=True):
             origin = ((place - joint.pivot) @ turn + joint.pivot)[0].astype(np.float32)
             along = (ray @ turn)[0].astype(np.float32)
@@ -139,8 +144,9 @@ class Tracer:
             ahead = np.einsum("ij,ij->i", along, joint.normal[index]) < 0
             met = np.where(ahead, joint.front[index], joint.back[index])
             found = np.where(closer, met, found)
+            part = np.where(closer, joint.part[index], part)
             nearest = np.where(closer, distance, nearest)
-        return found
+        return found, part
 
 
 def _aim(ray: np.ndarray, turn: np.ndarray, case: np.ndarray, point: np.ndarray) -> np.ndarray:
