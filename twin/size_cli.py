@@ -35,11 +35,12 @@ def size(
         str, typer.Option(help="worst: the hardest days of a year; asis: the scenario's own.")
     ] = "worst",
     eol: Annotated[
-        bool, typer.Option("--eol", help="At the end of life: old cells and old paint.")
+        bool, typer.Option("--eol", help="At the end of life: old cells and old coatings.")
     ] = False,
-    life_years: Annotated[
-        float, typer.Option("--life", metavar="YEARS", help="How old that is.")
-    ] = 5.0,
+    life: Annotated[
+        float | None,
+        typer.Option("--life", metavar="YEARS", help="The same, after so many years (--eol: 5)."),
+    ] = None,
     slopes: Annotated[
         bool, typer.Option(help="Also tell what a little more of each would do.")
     ] = True,
@@ -72,7 +73,7 @@ def size(
 
         answer = sizing.size(
             loaded.scenario, ships, only=class_, season=season,
-            life=life_years if eol else None, slopes=slopes, say=say,
+            life=sizing.LIFE if eol and life is None else life, slopes=slopes, say=say,
         )  # fmt: skip
     if json_:
         typer.echo(json.dumps(as_json(answer), ensure_ascii=False, indent=1))

@@ -41,6 +41,7 @@ SINKING = 0.002  # share of charge by which a day's second half may lie below it
 WARMING = 0.5  # K, the same for heat: more, and half a day was too short
 AMPLE = {"array": 1.6, "battery": 2.5, "radiator": 1.0}
 LIFE = 5.0  # years
+LONGEST = 30.0  # years: as `array_age_years`
 
 Say = Callable[[str], None]
 
@@ -103,17 +104,13 @@ class Sizing:
 
 
 def aged(scenario: Scenario, life: float) -> Scenario:
-    """The scenario at the end of a life of so many years: cells, materials, radiator paint.
+    """The scenario at the end of a life of so many years: old cells, and all coatings old.
 
-    The paint's absorptance is the upper end of its range, which is its end of life.
+    The optics in `body` are those at middle age; `coating_age` makes them old (see `anatomy`).
     """
-    for name, design in scenario.class_.items():
-        base = f"class.{name}"
-        scenario = with_number(scenario, f"{base}.array_age_years", life)
-        scenario = with_number(scenario, f"{base}.coating_age", 1.0)
-        paint = design.body.radiator_absorptance
-        if paint.range:
-            scenario = with_number(scenario, f"{base}.body.radiator_absorptance", paint.range[1])
+    for name in scenario.class_:
+        scenario = with_number(scenario, f"class.{name}.array_age_years", life)
+        scenario = with_number(scenario, f"class.{name}.coating_age", 1.0)
     return scenario
 
 
@@ -133,6 +130,8 @@ def size(
         raise InputError([Problem("--class", f"no class {only!r}", known, nearest(only, known))])
     if season not in ("worst", "asis"):
         raise InputError([Problem("--season", f"got {season!r}", "worst, asis")])
+    if life is not None and not 0 < life <= LONGEST:  # NaN is neither
+        raise InputError([Problem("--life", f"got {life:g}", f"years above 0, to {LONGEST:g}")])
     scenario = scenario if life is None else aged(scenario, life)
     for name in ships.classes:
         scenario = with_number(scenario, f"class.{name}.resets_per_day", 0.0)

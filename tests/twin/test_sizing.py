@@ -8,6 +8,8 @@ import pytest
 from calling import command, refused  # noqa: F401  # fixtures
 
 from twin import seasons, size_cli, sizing
+from twin.build import build
+from twin.constellation import RADIATOR
 from twin.fleet import fleet
 from twin.gradients import HEADLINES, Slopes, number_of, with_number
 from twin.load import parse
@@ -166,12 +168,17 @@ def test_walker_nodes_drift_from_date_to_date(scenario, ships):
     assert moved.shell[0] == scenario.shell[0], "local time stays"
 
 
-def test_the_end_of_life_is_old_cells_old_materials_and_old_paint(scenario):
+def test_the_end_of_life_is_old_cells_and_old_coatings_once(scenario, ships):
+    """White paint grows from 0.16 to 0.25 over its life: 0.20 in the middle, 0.244 at the end."""
     old = sizing.aged(scenario, 7.0)
     assert number_of(old, "class.a.array_age_years") == 7.0
     assert number_of(old, "class.b.coating_age") == 1.0
-    assert number_of(old, "class.a.body.radiator_absorptance") == 0.25
     assert number_of(scenario, "class.a.array_age_years") == 1.0
+    constellation, _ = build(old, ships)
+    skin = constellation.satellites.skin
+    radiator = skin.nodes.index(RADIATOR)
+    np.testing.assert_allclose(skin.absorptance[radiator], 0.2 * (1 + 0.5 * 0.09 / 0.205))
+    assert skin.absorptance[radiator].max() < 0.25, "not aged twice: 0.305"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +186,11 @@ def test_the_end_of_life_is_old_cells_old_materials_and_old_paint(scenario):
     [
         (("scs01", "--class", "larg"), ("no class", "large")),
         (("scs01", "--season", "winter"), ("winter", "worst, asis")),
+        (("scs01", "--life", "-5"), ("--life", "got -5", "years above 0, to 30")),
+        (("scs01", "--eol", "--life", "0"), ("--life", "got 0", "above 0")),
+        (("scs01", "--life", "nan"), ("--life", "got nan")),
+        (("scs01", "--life", "inf"), ("--life", "got inf")),
+        (("scs01", "--life", "31"), ("--life", "got 31", "to 30")),
         (("scs02",), ("no such scenario", "scs01")),
     ],
 )
