@@ -1,7 +1,8 @@
 """From measured points to the numbers of a device, and from those to predictions with their bands.
 
-Nine numbers of a device are fitted at once (see `steplaw`), by least squares on logarithms of
+Twelve numbers of a device are fitted at once (see `steplaw`), by least squares on logarithms of
 throughput, median gap between tokens, watts and, with less weight, of the time to the first token.
+Which step serves whom depends a little on the device's speed: rows and numbers are found in turn.
 The bands hold two things: what the points leave open of the numbers (residuals drawn anew, the
 linear answer of the fit to each draw), and what the law itself misses, measured where it can be by
 predicting each workload from the others.
@@ -13,24 +14,33 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from serving.measured import Measured
+from serving.measured import Measured, Point
 from serving.problem import UsageProblem
-from serving.schedule import Engine, Load, schedule
-from serving.steplaw import TIMES, Device, Figures, Subject, predict
+from serving.schedule import Engine, Load, Schedule, schedule
+from serving.steplaw import TIMES, Device, Figures, Subject, pace, predict
 
-POWERS = ("p0", "per_byte", "per_flop")
-WEIGHTS = {"throughput": 1.0, "itl": 1.0, "power": 1.0, "ttft": 0.15}
+POWERS = ("p0", "per_byte", "per_flop", "lag")
+WEIGHTS = {"throughput": 1.0, "itl": 1.0, "power": 1.0, "ttft": 0.3}
 SOFT = 0.03  # residuals beyond count less than by their square
 PULL = 0.01  # towards the guess: where points say nothing, a number stays within a few times of it
+# Bytes a second hardly differ between loads, so points leave open what of the power they cause.
+# Held near what Hopper boards draw at rest with weights in memory, 112 to 117 W (public nvidia-smi
+# readouts), over the 425 W of the H100's lightest load: assumed of other devices.
+RESTS = 0.27
+LAG = 0.5  # s: NVML's power is a mean over the last second (its manual, Ampere and newer)
+PULLS = {"p0": 0.05, "lag": 0.1}
+FRONTS = np.geomspace(0.03, 0.4, 10)  # of the way to the engine
+ROUNDS = 3  # of rows and numbers in turn; a fourth moves predictions by less than 1 %
 LEAST = {
     "throughput": 0.03,
     "itl": 0.03,
-    "ttft": 0.25,
+    "ttft": 0.2,
     "power": 0.04,
 }  # what a law misses at least:
 # repeats of such campaigns differ by 1 to 3 %; first tokens depend on how requests fall together
 RIDGES = (8.0, 50.0, 220.0)  # FLOP a byte: where a processor, an edge module, a GPU turns
 DRAWS, SEED, BAND = 200, 0, (5.0, 95.0)
+VERSION = 2  # of the file; 1 had no entry, front and lag
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Fit:
 
     def as_json(self) -> dict[str, Any]:
         """What a file holds; `from_json` reads it again."""
-        return {"format": "serving-fit", "version": 1} | asdict(self) | {
+        return {"format": "serving-fit", "version": VERSION} | asdict(self) | {
             "numbers": {k: v for k, v in asdict(self.numbers).items() if np.isfinite(v)},
             "draws": self.draws.round(5).tolist(),
         }  # fmt: skip
@@ -62,9 +72,10 @@ class Fit:
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> "Fit":
         """A fit that was written by `as_json`."""
-        if said.get("format") != "serving-fit" or said.get("version") != 1:
+        if said.get("format") != "serving-fit" or said.get("version") != VERSION:
             raise UsageProblem("FIT", f"format {said.get('format')!r}, version"
-                               f" {said.get('version')!r}", "serving-fit, version 1")  # fmt: skip
+                               f" {said.get('version')!r}", f"serving-fit, version {VERSION}",
+                               "fit the points again")  # fmt: skip
         known = {f.name: said[f.name] for f in fields(cls)}
         return cls(**known | {
             "engine": Engine(**said["engine"]), "numbers": Device(**said["numbers"]),
@@ -133,7 +144,7 @@ def bands_of(
     fit: Fit, load: Load, subject: Subject, engine: Engine, wider: float = 0.0
 ) -> dict[str, Band]:
     """Throughput, gap, first token and watts of a load; `wider` adds to the law's error (log)."""
-    plan = schedule(load, engine)
+    plan = schedule(load, engine, pace(subject, fit.numbers))
     best = predict(plan, subject, fit.numbers)
     rng = np.random.default_rng(SEED)
     drawn = [
@@ -176,18 +187,27 @@ def _solve(
 ) -> tuple[Device, np.ndarray, np.ndarray]:
     powered = any(p.seen["power"] for p in seen.points)
     names = TIMES + (POWERS if powered else ())
-    plans = [schedule(p.load, seen.engine) for p in seen.points]
+    names = tuple(name for name in names if name != "front")
     subject = seen.subject
     base = replace(start, layers=subject.layers, cap=cap if powered else float("inf"))
     if not powered:
-        base = replace(base, **dict.fromkeys(POWERS, float("nan")))
-    logs = np.log([max(getattr(base, name), 1e-15) for name in names])
+        base = replace(base, **dict.fromkeys(POWERS[:-1], float("nan")), lag=0.0)
+    front, logs = base.front, np.log([max(getattr(base, name), 1e-15) for name in names])
+    pull = np.array([PULLS.get(name, PULL) for name in names])
 
-    def residuals(x: np.ndarray) -> np.ndarray:
-        device = replace(base, **dict(zip(names, np.exp(x).tolist(), strict=True)))
-        out = []
-        for point, plan in zip(seen.points, plans, strict=True):
-            said = predict(plan, subject, device)
+    def device(x: np.ndarray) -> Device:
+        named = dict(zip(names, np.exp(x).tolist(), strict=True))
+        return replace(base, front=front, **named)
+
+    def plans(x: np.ndarray, points: tuple[Point, ...] = seen.points) -> list[Schedule]:
+        return [schedule(p.load, seen.engine, pace(subject, device(x))) for p in points]
+
+    def residuals(
+        x: np.ndarray, rows: list[Schedule], points: tuple[Point, ...] = seen.points
+    ) -> np.ndarray:
+        tried, out = device(x), []
+        for point, plan in zip(points, rows, strict=True):
+            said = predict(plan, subject, tried)
             out += [
                 w * np.log(said.get(name) / value)
                 for name, w in WEIGHTS.items()
@@ -196,29 +216,55 @@ def _solve(
         return np.array(out)
 
     # A number that the points do not move stays where it was: a weak pull back keeps it finite.
-    def pulled(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([residuals(x), PULL * (x - logs)])
+    def pulled(x: np.ndarray, rows: list[Schedule]) -> np.ndarray:
+        return np.concatenate([residuals(x, rows), pull * (x - logs)])
 
-    tries = []
-    for ridge in RIDGES:  # there are valleys beside the deepest: the best of three searches
-        begin = np.where(np.array(names) == "rate", np.log(ridge * base.bandwidth), logs)
-        begin = logs if settled else begin
-        tries.append(
-            least_squares(pulled, begin, loss="soft_l1", f_scale=SOFT, max_nfev=60, diff_step=1e-4)
-        )
-        if settled:
-            break
-    found = min(tries, key=lambda one: one.cost)
-    device = replace(base, **dict(zip(names, np.exp(found.x).tolist(), strict=True)))
-    left = residuals(found.x)
+    def search(begin: np.ndarray, rows: list[Schedule], most: int) -> Any:
+        return least_squares(pulled, begin, loss="soft_l1", f_scale=SOFT, max_nfev=most,
+                             diff_step=1e-3, args=(rows,))  # fmt: skip
+
+    # The front only says which step a request meets, so no slope finds it: a few are tried, of one
+    # way from client to engine, on the loads that the cache holds (others take long to replay).
+    roomy = tuple(p for p in seen.points if _scarcity(p.load, seen.engine) < 1) or seen.points
+
+    def with_front(x: np.ndarray) -> np.ndarray:
+        nonlocal front
+        at, tries = names.index("enter"), []
+        way = front + np.exp(x[at])
+        for share in FRONTS:
+            front, moved = float(share * way), x.copy()
+            moved[at] = np.log((1 - share) * way)
+            left = residuals(moved, plans(moved, roomy), roomy)
+            tries.append((2 * SOFT**2 * np.sum(np.hypot(1, left / SOFT) - 1), front, moved))
+        # First tokens leap as a request falls into one step or the next: neighbours are asked too.
+        costs = np.convolve([tries[0][0], *(t[0] for t in tries), tries[-1][0]], (1, 2, 1), "valid")
+        _, front, best = tries[int(np.argmin(costs))]
+        return best
+
+    begins = [logs]
+    if not settled:  # there are valleys beside the deepest: the best of three searches
+        begins = [
+            np.where(np.array(names) == "rate", np.log(ridge * base.bandwidth), logs)
+            for ridge in RIDGES
+        ]
+    rows = plans(logs)
+    found = min((search(begin, rows, 12) for begin in begins), key=lambda one: one.cost)
+    kept = [(found.cost, front, found, rows)]
+    for _ in range(ROUNDS - 1):
+        x = found.x if settled else with_front(found.x)
+        rows = plans(x)
+        found = search(x, rows, 25)
+        kept.append((found.cost, front, found, rows))
+    _, front, found, rows = min(kept, key=lambda one: one[0])
+    left = residuals(found.x, rows)
     slopes = np.linalg.pinv(found.jac)
     rng = np.random.default_rng(SEED)
     again = rng.choice(left, (DRAWS, left.size)) * np.sqrt(
         left.size / max(left.size - len(names), 1)
     )
     moves = np.zeros((DRAWS, len(TIMES + POWERS)))
-    moves[:, : len(names)] = again @ slopes[:, : left.size].T
-    return device, np.clip(moves, -1.5, 1.5), left
+    moves[:, [(TIMES + POWERS).index(name) for name in names]] = again @ slopes[:, : left.size].T
+    return device(found.x), np.clip(moves, -1.5, 1.5), left
 
 
 def _guess(seen: Measured) -> Device:
@@ -232,8 +278,9 @@ def _guess(seen: Measured) -> Device:
     rate = max(work / first, 20 * bandwidth)
     return Device(
         t0=0.2 * gap, each=1e-3 * gap, bandwidth=bandwidth, rate=rate, overlap=1.0,
-        enter=0.5 * first, p0=0.3 * watts, per_byte=0.4 * watts / bandwidth,
+        enter=0.3 * first, p0=RESTS * watts, per_byte=0.5 * watts / bandwidth,
         per_flop=watts / rate, layers=seen.subject.layers,
+        join=0.1 * gap, front=0.1 * gap, lag=LAG,
     )  # fmt: skip
 
 
@@ -245,7 +292,8 @@ def _moved(device: Device, move: np.ndarray) -> Device:
 def _logs(seen: Measured, numbers: Device) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for point in seen.points:
-        said: Figures = predict(schedule(point.load, seen.engine), seen.subject, numbers)
+        plan = schedule(point.load, seen.engine, pace(seen.subject, numbers))
+        said: Figures = predict(plan, seen.subject, numbers)
         for name, value in point.seen.items():
             if value is not None and np.isfinite(said.get(name)):
                 found.setdefault(name, []).append(float(np.log(said.get(name) / value)))

@@ -6,16 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles import scheduler_loop
 
 from serving.fit import Fit, bands_of, fit, straight_line
 from serving.forecast import Asked, forecast, load_fit, read_points
 from serving.measured import QUANTITIES, read, shelf, split
 from serving.problem import UsageProblem
 from serving.schedule import Engine, Load, schedule
-from serving.steplaw import predict
+from serving.steplaw import STAYS, Device, pace, predict
 
 ROWS = "h100-sxm-qwen3-8b-bf16"
 CAP = 700.0  # W, an H100 SXM's limit (NVIDIA data sheet)
+
+
+def replayed(load, where, numbers):
+    """What a device with these numbers makes of a load."""
+    plan = schedule(load, where.engine, pace(where.subject, numbers))
+    return predict(plan, where.subject, numbers)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +43,15 @@ def test_what_is_held_out_is_the_other_workload(h100):
 
 
 def test_a_fit_predicts_prompts_eight_times_as_long(blind):
-    """Throughput within 6 % in the mean and 12 % at worst, gaps within 8 %, watts within 6 %."""
+    """Asked: throughput within 6 % in the mean and 12 % at worst, gaps within 8, watts within 6 %.
+
+    It gives 0.9 and 2.0 %, 0.9 %, 2.7 %; first tokens 9 %, which nobody asked for.
+    """
     print({k: f"{m:.1%}, worst {w:.1%}" for k, (m, w) in blind.held_out.items()})
-    assert blind.held_out["throughput"][0] < 0.06 and blind.held_out["throughput"][1] < 0.12
-    assert blind.held_out["itl"][0] < 0.08
-    assert blind.held_out["power"][0] < 0.06
+    assert blind.held_out["throughput"][0] < 0.02 and blind.held_out["throughput"][1] < 0.04
+    assert blind.held_out["itl"][0] < 0.02
+    assert blind.held_out["power"][0] < 0.04
+    assert blind.held_out["ttft"][0] < 0.2
 
 
 def test_bands_hold_what_they_should(blind):
@@ -64,21 +75,24 @@ def test_the_comparison_can_fail(h100, blind):
         errors = []
         for p in apart.points:
             load = p.load if known else replace(p.load, known=0)
-            said = predict(schedule(load, apart.engine), apart.subject, numbers)
+            said = replayed(load, apart, numbers)
             errors.append(abs(said.throughput / p.seen["throughput"] - 1))
         return np.mean(errors)
 
-    assert mean_error(blind.numbers) < 0.06
+    assert mean_error(blind.numbers) < 0.02
     assert mean_error(replace(blind.numbers, rate=0.5 * blind.numbers.rate)) > 0.1
-    assert mean_error(blind.numbers, known=False) > 0.06
+    assert mean_error(blind.numbers, known=False) > 0.04
+    assert mean_error(replace(blind.numbers, join=0.0)) > 0.02
 
 
 def test_numbers_of_the_device_are_those_of_its_sheet(blind):
     """Below the peaks of an H100 SXM (3.35 TB/s, 989 TFLOP/s in bf16), above half of them."""
     assert 0.5 < blind.numbers.bandwidth / 3.35e12 < 1.0
     assert 0.5 < blind.numbers.rate / 989e12 < 1.0
+    assert 70 < blind.numbers.p0 < 150, "W at rest with weights in memory: 112 to 117 were read"
 
 
+@pytest.mark.slow
 def test_the_shipped_fit_is_the_fit_of_all_points():
     """Made by: twin calibrate h100-sxm-qwen3-8b-bf16 --cap-w 700 -o assets/fits/h100-sxm.json."""
     shipped, whole = load_fit("h100-sxm"), fit(read(ROWS), None, CAP)
@@ -87,14 +101,14 @@ def test_the_shipped_fit_is_the_fit_of_all_points():
     mine, anew = (bands_of(one, load, subject, one.engine) for one in (shipped, whole))
     for name, band in anew.items():
         assert mine[name].value == pytest.approx(band.value, rel=0.01), name
-    assert shipped.held_out["throughput"][0] < 0.06 and shipped.covered >= 0.75
+    assert shipped.held_out["throughput"][0] < 0.02 and shipped.covered >= 0.75
 
 
 def test_a_fit_survives_its_file(blind):
     again = Fit.from_json(json.loads(json.dumps(blind.as_json())))
     assert again.numbers == blind.numbers and again.engine == blind.engine
-    with pytest.raises(UsageProblem, match="version 1"):
-        Fit.from_json(blind.as_json() | {"version": 2})
+    with pytest.raises(UsageProblem, match="version 2"):
+        Fit.from_json(blind.as_json() | {"version": 1})
 
 
 # -- the schedule
@@ -115,9 +129,82 @@ def test_a_small_cache_preempts_as_a_server_did():
     assert 26 / 1.5 <= plan.preempted <= 26 * 1.5
 
 
+@pytest.mark.parametrize(
+    ("load", "engine"),
+    [
+        (Load(100, 300, 24, 24), Engine(3072, 128, 2048, 128)),
+        (Load(512, 700, 60, 60), Engine(20_000, 16, 2048, 256)),
+        (Load(1024, 128, 200, 200), Engine(100_000)),
+        (Load(3000, 1000, 50, 50), Engine(60_000, 16, 8192, 32)),
+        (Load(2000, 40, 30, 30), Engine(20_000, 16, 2048, 128)),
+        (Load(128, 1024, 400, 400), Engine(100_000)),
+    ],
+)
+def test_a_burst_goes_as_in_the_plain_scheduler(load, engine):
+    """Steps, tokens computed and preemptions, one by one: the oracle knows no jumps."""
+    plan = schedule(load, engine)
+    count = load.num_prompts
+    other = scheduler_loop.serve(
+        [0.0] * count, [load.input_len] * count, [load.output_len] * count, lambda *_: 0.01,
+        max_batch=engine.max_num_seqs, kv_tokens=engine.kv_tokens, block=engine.block_size,
+        budget=engine.max_num_batched_tokens,
+    )  # fmt: skip
+    assert plan.steps.sum() == other.steps
+    assert (plan.steps * (plan.decoding + plan.prompt)).sum() == other.computed
+    assert plan.preempted == sum(r.preemptions for r in other.requests)
+
+
 def test_known_prompts_are_not_computed_again():
     plan = schedule(Load(1024, 16, 4, 40, known=40), Engine(kv_tokens=200_000))
     assert (plan.steps * plan.prompt).sum() == 40 * 16  # the last block of each
+
+
+# -- the law
+
+
+def test_attention_comes_after_the_products_with_weights(h100):
+    """Twice the context costs its bytes in time, however long the weights take."""
+    seen, _ = h100
+    numbers = Device(0.0, 0.0, 1e12, 1e18, 3.0, 0.0)
+    near, far = (replayed(Load(n, 400, 8, 8), seen, numbers).itl
+                 for n in (1024, 2048))  # fmt: skip
+    assert far - near == pytest.approx(8 * 1024 * seen.subject.kv / 1e12, rel=0.02)
+
+
+def test_the_cap_holds_step_by_step(h100):
+    """Where computing binds, a step is as slow as brings it to the cap: by hand, one kind of step.
+
+    Watts at the clock f: (J a FLOP (stays + (1 - stays) f²)) f rate.
+    """
+    seen, _ = h100
+    free = Device(0.0, 0.0, 1e18, 1e14, 19.0, 0.0, p0=0.0, per_byte=0.0, per_flop=5e-12)
+    load = Load(1024, 1, 8, 8)
+    plan = schedule(load, seen.engine)
+    without = predict(plan, seen.subject, free)
+    assert without.power == pytest.approx(500.0, rel=1e-3) and without.clock == 1.0
+    held = predict(plan, seen.subject, replace(free, cap=300.0))
+    f = held.clock
+    assert held.power == pytest.approx(300.0, rel=2e-3)
+    assert 500 * (STAYS + (1 - STAYS) * f**2) * f == pytest.approx(300.0, rel=5e-3)
+    assert held.throughput == pytest.approx(without.throughput * f, rel=2e-3)
+
+
+def test_a_meter_lags_in_short_runs_alone(h100):
+    seen, _ = h100
+    steady = Device(1e-3, 0.0, 3e12, 6e14, 2.0, 0.0, p0=100.0, per_byte=1e-10, per_flop=1e-12)
+    for load, least, most in ((Load(64, 16, 1, 1), 0.05, 0.3), (Load(64, 512, 1, 40), 0.98, 1.0)):
+        plan = schedule(load, seen.engine)
+        ratio = (predict(plan, seen.subject, replace(steady, lag=0.5)).power
+                 / predict(plan, seen.subject, steady).power)  # fmt: skip
+        assert least < ratio < most
+
+
+def test_requests_pass_the_front_one_after_the_other(h100):
+    """Eight at once: the last of eight waits seven turns longer than the first."""
+    seen, _ = h100
+    quick = Device(1e-6, 0.0, 1e18, 1e21, 3.0, 0.1, front=0.05)
+    said = replayed(Load(1, 1, 8, 8), seen, quick)
+    assert said.ttft == pytest.approx(0.1 + 0.05 * (1 + 7 * 0.95), rel=1e-2)
 
 
 # -- predictions
@@ -162,7 +249,7 @@ def test_a_campaign_of_a_processor_is_fitted():
     found = fit(seen)
     assert found.misses["power"] > 0 and not np.isfinite(found.numbers.p0), "power: not measured"
     (inside,) = [p for p in apart.points if p.load.concurrency == 6]
-    said = predict(schedule(inside.load, seen.engine), seen.subject, found.numbers)
+    said = replayed(inside.load, seen, found.numbers)
     print(f"c=6: {said.throughput / inside.seen['throughput'] - 1:+.1%}; a line:"
           f" {straight_line(seen, inside.load) / inside.seen['throughput'] - 1:+.1%}")  # fmt: skip
     assert said.throughput == pytest.approx(inside.seen["throughput"], rel=0.15)
