@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+from serving import lines
 from serving.measured import Measured, Point
 from serving.problem import UsageProblem
 from serving.schedule import Engine, Load, Schedule, schedule
@@ -159,27 +160,16 @@ def bands_of(
         spread = np.log([x.get(name) / best.get(name) for x in drawn])
         noise = rng.normal(0.0, sigma, (200, len(drawn)))
         low, high = (float(x) for x in np.exp(np.percentile(spread + noise, BAND)))
-        found[name] = Band(best.get(name), best.get(name) * low, best.get(name) * high)
+        high = best.get(name) * high
+        if name == "power":
+            high = max(min(high, fit.numbers.cap), best.get(name))  # the device sees to that
+        found[name] = Band(best.get(name), best.get(name) * low, high)
     return found
 
 
 def straight_line(seen: Measured, load: Load) -> float:
-    """Throughput by what needs no model: a spline through log throughput over log concurrency.
-
-    Through the workload whose lengths are nearest; held level beyond its ends.
-    """
-
-    def far(lengths: tuple[int, int]) -> float:
-        return abs(np.log(lengths[0] / load.input_len)) + abs(np.log(lengths[1] / load.output_len))
-
-    nearest = min({(p.load.input_len, p.load.output_len) for p in seen.points}, key=far)
-    own = sorted(
-        (p.load.concurrency, p.seen["throughput"])
-        for p in seen.points
-        if (p.load.input_len, p.load.output_len) == nearest and p.seen["throughput"]
-    )
-    x, y = np.log(np.array(own)).T
-    return float(np.exp(np.interp(np.log(load.concurrency), x, y)))
+    """Throughput by what needs no model: a straight line through logarithms (see `lines`)."""
+    return lines.straight_line(seen.points, load)
 
 
 def _solve(
