@@ -41,6 +41,7 @@ LEAST = {
 # repeats of such campaigns differ by 1 to 3 %; first tokens depend on how requests fall together
 RIDGES = (8.0, 50.0, 220.0)  # FLOP a byte: where a processor, an edge module, a GPU turns
 DRAWS, SEED, BAND = 200, 0, (5.0, 95.0)
+FAR = 0.4  # of a logarithm: beyond, the fit's answer to a draw is no longer linear
 VERSION = 2  # of the file; 1 had no entry, front and lag
 
 
@@ -254,7 +255,10 @@ def _solve(
     )
     moves = np.zeros((DRAWS, len(TIMES + POWERS)))
     moves[:, [(TIMES + POWERS).index(name) for name in names]] = again @ slopes[:, : left.size].T
-    return device(found.x), np.clip(moves, -1.5, 1.5), left
+    # Numbers that the points cannot tell apart move far, together: shortened as a whole, a draw
+    # stays among what the points allow.
+    moves *= np.minimum(1, FAR / np.abs(moves).max(1, keepdims=True).clip(FAR))
+    return device(found.x), moves, left
 
 
 def _guess(seen: Measured) -> Device:

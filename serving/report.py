@@ -3,7 +3,10 @@
 import base64
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from serving.heldout import HeldOut
 
 INK, GRID = "#333333", "#dddddd"
 COLOURS = ("#1b6ca8", "#c1440e", "#4a7c2a", "#7b3f98", "#b8860b", "#555555")
@@ -13,6 +16,9 @@ Rows = list[dict[str, Any]]
 def write(folder: Path, summary: dict[str, Any]) -> list[Path]:
     """Plots as PNG in ``plots/`` and ``report.html``; the paths."""
     made = plots(folder / "plots", summary["rows"])
+    judged = _judged(folder) if summary["rows"] else "nothing was measured"
+    if not isinstance(judged, str):
+        made.append(_held_out(folder / "plots", judged))
     images = [
         (title, note, base64.b64encode(path.read_bytes()).decode()) for title, note, path in made
     ]
@@ -21,9 +27,10 @@ def write(folder: Path, summary: dict[str, Any]) -> list[Path]:
     template = files("serving").joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = number
+    environment.filters["figures"] = figures
     origin = [(label(key), words(key, value)) for key, value in summary["provenance"].items()]
     page = environment.from_string(template).render(
-        summary, images=images, columns=measured(summary["rows"]), origin=origin
+        summary, images=images, columns=measured(summary["rows"]), origin=origin, judged=judged
     )
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -84,8 +91,13 @@ def number(row: dict[str, Any], key: str) -> str:
     if key in ("spread", "kv_use_max"):
         return f"{100 * value:.0f}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return figures(value)
     return str(value)
+
+
+def figures(value: float) -> str:
+    """Three figures, or whole from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def load_words(row: dict[str, Any]) -> str:
@@ -205,6 +217,36 @@ def _energy(folder: Path, rows: Rows) -> tuple[str, str, Path]:
     return "Energy per token", note, _save(figure, folder / "energy.png")
 
 
+def _judged(folder: Path) -> "HeldOut | str":
+    from serving.heldout import held_out  # a fit takes a moment to load, and seconds to make
+
+    return held_out(folder)
+
+
+def _held_out(folder: Path, judged: "HeldOut") -> tuple[str, str, Path]:
+    figure, axes = _axes()
+    low, middle, high = judged.fitted
+    axes.fill_between(judged.at, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
+    axes.plot(judged.at, middle, "-", color=COLOURS[0], label="fit, 90 % band")
+    axes.plot(judged.at, judged.line, "--", color=COLOURS[1], label="straight line")
+    axes.plot(judged.at, judged.spline, ":", color=COLOURS[2], label="spline")
+    x, y = zip(*judged.seen, strict=True)
+    axes.plot(x, y, "o", color=INK, label="measured", markersize=5)
+    out = judged.guesses[0]
+    axes.plot([judged.concurrency], [out.measured], "o", markersize=9, markerfacecolor="white",
+              markeredgecolor=INK, markeredgewidth=1.6, label="held out", zorder=5)  # fmt: skip
+    _doubling(axes, [*x, judged.concurrency])
+    axes.set_yscale("log")
+    _plain(axes.yaxis)
+    axes.set(xlabel="requests at a time", ylabel="output tokens per second")
+    off = [f"{100 * out.off(value):+.1f} %" for value in (out.fit.value, out.line, out.spline)]
+    note = (f"{judged.concurrency} at a time of {judged.workload} was measured and left out. Of it"
+            f" the fit is {off[0]} off, a straight line through the logarithms {off[1]},"
+            f" a spline {off[2]}.")  # fmt: skip
+    path = _save(figure, folder / "held_out.png", "throughput")
+    return "One concurrency held out", note, path
+
+
 def _groups(rows: Rows) -> list[tuple[str, tuple[str, Rows]]]:
     """A colour, a name and its rows, for each pair of lengths and shape of arrivals."""
     groups: dict[str, Rows] = {}
@@ -252,9 +294,9 @@ def _name_styles(axes: Any) -> None:
         axes.plot([], [], style, color=INK, label=word, markersize=5)
 
 
-def _save(figure: Any, path: Path) -> Path:
+def _save(figure: Any, path: Path, title: str = "input/output\ntokens") -> Path:
     # Beside the axes: inside, some campaign's lines always run through it.
     figure.legend(loc="outside right upper", frameon=False, fontsize=9,
-                  title="input/output\ntokens", title_fontsize=9, alignment="left")  # fmt: skip
+                  title=title, title_fontsize=9, alignment="left")  # fmt: skip
     figure.savefig(path, dpi=150)
     return path

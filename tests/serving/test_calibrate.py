@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from oracles import scheduler_loop
 
-from serving import lines
+from serving import heldout, lines, report
 from serving.fit import Fit, bands_of, fit, straight_line
 from serving.forecast import Asked, forecast, load_fit, read_points
 from serving.measured import QUANTITIES, read, shelf, split
@@ -285,6 +285,33 @@ def test_a_campaign_of_a_processor_is_fitted():
     print(f"c=6: {said.throughput / inside.seen['throughput'] - 1:+.1%}; a line:"
           f" {straight_line(seen, inside.load) / inside.seen['throughput'] - 1:+.1%}")  # fmt: skip
     assert said.throughput == pytest.approx(inside.seen["throughput"], rel=0.15)
+
+
+def test_a_report_judges_its_own_fit(tmp_path):
+    """The middle of a processor's sweep, left out: the page says the errors of fit and lines."""
+    campaign = shelf().joinpath("cpu-epyc-zen3/qwen3-0.6b-fp32.json").read_text()
+    (tmp_path / "summary.json").write_text(campaign)
+    made = report.write(tmp_path, json.loads(campaign))
+    judged = heldout.held_out(tmp_path)
+    assert judged.concurrency == 6 and 6 not in dict(judged.seen)
+    out = judged.guesses[0]
+    row = next(r for r in json.loads(campaign)["rows"] if r["concurrency"] == 6)
+    assert out.measured == row["output_throughput_tok_s"]
+    assert abs(out.off(out.fit.value)) < min(0.15, abs(out.off(out.line)))
+    assert out.fit.low < out.measured < out.fit.high < 1.5 * out.fit.value
+    page = (tmp_path / "report.html").read_text()
+    for value in (out.fit.value, out.line, out.spline):
+        assert f"{100 * out.off(value):+.1f} %" in page
+    assert "held_out.png" in [path.name for path in made]
+
+
+def test_a_short_sweep_says_why_nothing_is_held_out(tmp_path):
+    campaign = json.loads(shelf().joinpath("cpu-epyc-zen3/qwen3-0.6b-fp32.json").read_text())
+    campaign["rows"] = [r for r in campaign["rows"] if r["concurrency"] in (1, 4)]
+    (tmp_path / "summary.json").write_text(json.dumps(campaign))
+    made = report.write(tmp_path, campaign)
+    assert "held_out.png" not in [path.name for path in made]
+    assert "the longest sweep has 2 concurrencies" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
