@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import scheduler_loop
+from oracles import prefix_cache, scheduler_loop
 
 from serving import heldout, lines, report
 from serving.fit import Fit, bands_of, fit, straight_line
 from serving.forecast import Asked, forecast, load_fit, read_points
-from serving.measured import QUANTITIES, read, shelf, split
+from serving.measured import QUANTITIES, known_again, read, shelf, split
 from serving.problem import UsageProblem
 from serving.schedule import Engine, Load, schedule
 from serving.steplaw import STAYS, Device, pace, predict
@@ -189,6 +189,21 @@ def test_a_burst_goes_as_in_the_plain_scheduler(load, engine):
 def test_known_prompts_are_not_computed_again():
     plan = schedule(Load(1024, 16, 4, 40, known=40), Engine(kv_tokens=200_000))
     assert (plan.steps * plan.prompt).sum() == 40 * 16  # the last block of each
+
+
+@pytest.mark.parametrize("steps", [(1, 4, 16, 32, 64), (1, 8, 16, 24, 32, 48)])
+@pytest.mark.parametrize("kv_tokens", [377_024, 430_272])
+@pytest.mark.parametrize("lengths", [(1024, 128), (2048, 256), (512, 512)])
+def test_most_repeats_find_what_the_rule_says(lengths, kv_tokens, steps):
+    """The rule against the cache block by block, in sweeps of three seeds."""
+    sweep = [(c, max(50, 5 * c)) for c in steps]
+    before = 0
+    for (c, prompts), hits in zip(
+        sweep, prefix_cache.found(*lengths, sweep, kv_tokens), strict=True
+    ):
+        load = Load(*lengths, c, prompts)
+        assert known_again(load, Engine(kv_tokens), before, 3) == sorted(hits)[1], c
+        before = prompts
 
 
 # -- the law
