@@ -18,6 +18,12 @@ from twin.arrays import use_64_bit
 P = ParamSpec("P")
 T = TypeVar("T")
 CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
+# A reverse pass is functions of ten thousand loops, over which some passes of LLVM take minutes.
+CPU_OPTIONS_BACKWARDS = {
+    "xla_backend_optimization_level": 2,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_multi_thread_eigen": False,
+}
 _compact: ContextVar[bool] = ContextVar("compact", default=False)
 LANES_A_DEVICE = 64  # below this a second device costs more than it gives
 LANES_A_TURN = 200  # on a CPU: what a step touches of so many satellites stays in a core's cache
@@ -93,16 +99,19 @@ def in_turns(run: Callable[..., Any], specs: tuple[Any, ...], count: int) -> Cal
     return blocked
 
 
-def options() -> dict[str, Any]:
-    """Compiler options, which only the CPU backend understands."""
-    return dict(CPU_OPTIONS) if jax.default_backend() == "cpu" else {}
+def options(backwards: bool = False) -> dict[str, Any]:
+    """Compiler options, which only the CPU backend understands; for a reverse pass others."""
+    if jax.default_backend() != "cpu":
+        return {}
+    return dict(CPU_OPTIONS_BACKWARDS if backwards else CPU_OPTIONS)
 
 
 @contextlib.contextmanager
 def compact() -> Iterator[None]:
-    """Programs traced in this context keep each function `as_one` together.
+    """Programs traced in this context keep each function `as_one` together, on a CPU.
 
-    For programs that run forwards, on a CPU: a reverse pass takes LLVM minutes to compile so.
+    A reverse pass takes LLVM minutes to compile so without `options(backwards=True)`, and does not
+    compile by tables that satellites share: their slopes are scattered.
     """
     token = _compact.set(jax.default_backend() == "cpu")
     try:
@@ -114,9 +123,10 @@ def compact() -> Iterator[None]:
 def as_one(function: Callable[P, T]) -> Callable[P, T]:
     """`function`, compiled in a `compact` program as one function of the CPU, loops and all.
 
-    Else it would become hundreds of kernels, each of which costs a microsecond to start.
+    Else it would become hundreds of kernels, each of which costs a microsecond to start. On a way
+    back it is computed again: to remember what is in it takes twice the time.
     """
-    compiled = jax.jit(function)
+    compiled = jax.jit(jax.checkpoint(function, prevent_cse=False))
 
     @wraps(function)
     def whole(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from twin import devices
 from twin.arrays import Scalar
 from twin.build import Value, build, nominal
 from twin.constants import DAY, HOUR
@@ -38,7 +39,7 @@ from twin.load import key
 from twin.numbers import Number
 from twin.problems import InputError, Problem, nearest
 from twin.scenario import Scenario
-from twin.simulate import Clock, rollout, segments
+from twin.simulate import Carry, Clock, course, segments
 
 HEADLINES = ("battery_least", "chip_hottest", "tokens_per_day")
 """Least share of charge, hottest chip (K), tokens a day."""
@@ -124,22 +125,13 @@ def reverse(structure: Any, clock: Clock, own: tuple[bool, ...], groups: int):
 
     It takes a constellation and state of that tree structure, each lane's group, and the weights.
     """
-    pieces, dt = segments(clock.steps, clock.dt), clock.dt
-    days = clock.records * clock.steps * dt / DAY
+    days = clock.records * clock.steps * clock.dt / DAY
 
     def headlines(moving: list, still: list, group: Array, weight: Array) -> tuple[Scalar, Any]:
         leaves = [s if m is None else m for m, s in zip(moving, still, strict=True)]
         constellation, state = jax.tree.unflatten(structure, leaves)
 
-        def record(state: State, index: Array) -> tuple[State, None]:
-            after, _ = rollout(
-                constellation, state, index, jnp.asarray(dt, jnp.float64),
-                records=1, steps=clock.steps, pieces=pieces,
-            )  # fmt: skip
-            return after, None
-
-        end, _ = jax.lax.scan(jax.checkpoint(record), state, jnp.arange(clock.records))
-        ledger, count = end.ledger, weight.size
+        ledger, count = flown(constellation, state, clock).ledger, weight.size
         charge = (ledger.battery_least / constellation.satellites.battery.capacity)[:count]
         chip = ledger.chip_hottest[count : 2 * count]
         tokens = ledger.tokens[2 * count :] * weight / days
@@ -157,16 +149,30 @@ def reverse(structure: Any, clock: Clock, own: tuple[bool, ...], groups: int):
         }
         return values.sum(), (values, {k: v[:count] for k, v in happened.items()})
 
-    pull = jax.jit(jax.grad(headlines, has_aux=True))
+    pull = jax.jit(
+        jax.grad(headlines, has_aux=True), compiler_options=devices.options(backwards=True)
+    )
 
     def run(tree: tuple[Constellation, State], group: Array, weight: Array):
         leaves = jax.tree.leaves(tree)
         moving = [leaf if mine else None for leaf, mine in zip(leaves, own, strict=True)]
         still = [None if mine else leaf for leaf, mine in zip(leaves, own, strict=True)]
-        slopes, (values, happened) = pull(moving, still, group, weight)
+        with devices.compact():
+            slopes, (values, happened) = pull(moving, still, group, weight)
         return values, happened, slopes
 
     return run
+
+
+def flown(constellation: Constellation, state: State, clock: Clock) -> State:
+    """The state after a whole run; on the way back each record is computed again."""
+    dt, pieces = jnp.asarray(clock.dt, jnp.float64), segments(clock.steps, clock.dt)
+    begin, record = course(constellation, state, jnp.asarray(0), dt, clock.steps, pieces)
+
+    def again(carry: Carry, index: Array) -> tuple[Carry, None]:
+        return record(carry, index)[0], None
+
+    return jax.lax.scan(jax.checkpoint(again), begin, jnp.arange(clock.records))[0][0]
 
 
 Move = dict[int, np.ndarray]

@@ -30,6 +30,8 @@ RECORD_BYTES = 122  # a satellite
 
 Waits = tuple[tuple[Each, Each], Int[Array, "*sat"]]
 """What `next_waits` drew, and the counts of upsets for which it did."""
+Carry = tuple[State, Moment, Waits]
+"""What a record hands to the next."""
 
 
 class SimulationError(RuntimeError):
@@ -70,13 +72,28 @@ def rollout(
     inside the scan, so that nothing of size fleet × chunk exists besides what is recorded. `pieces`
     are the segments of a record (see `forcing`).
     """
+    carry, record = course(constellation, state, first, dt, steps, pieces)
+    (state, *_), telemetry = jax.lax.scan(record, carry, first + jnp.arange(records))
+    return state, telemetry
+
+
+def course(
+    constellation: Constellation,
+    state: State,
+    first: Int[Array, ""],
+    dt: Scalar,
+    steps: int,
+    pieces: int,
+) -> tuple[Carry, Callable[[Carry, Int[Array, ""]], tuple[Carry, Telemetry]]]:
+    """What a rollout scans over records: the carry at its beginning, and one record."""
     satellites = constellation.satellites
     fleet = eqx.tree_at(lambda c: c.satellites, constellation, in_rows(satellites))
 
     def draw(count: Int[Array, "*sat"]) -> tuple[Each, Each]:
         return next_waits(constellation.stream, satellites.number, count)
 
-    def record(carry: tuple[State, Moment, Waits], index: Int[Array, ""]):
+    @devices.as_one
+    def record(carry: Carry, index: Int[Array, ""]) -> tuple[Carry, Telemetry]:
         state, before, (waits, drawn) = carry
         time = (index * steps + jnp.arange(steps + 1)).astype(dt.dtype) * dt
         sky = forcing(constellation, time, pieces, before)
@@ -90,9 +107,7 @@ def rollout(
         return (state, sky.last, (waits, drawn)), tally.telemetry(sums, state, sky.last, steps)
 
     begin = moment(constellation, (first * steps).astype(dt.dtype) * dt)
-    carry = state, begin, (draw(state.upsets), state.upsets)
-    (state, *_), telemetry = jax.lax.scan(record, carry, first + jnp.arange(records))
-    return state, telemetry
+    return (state, begin, (draw(state.upsets), state.upsets)), record
 
 
 @devices.as_one
@@ -106,7 +121,9 @@ def live(
         state, lived = step(fleet, state, sky, following(waits, state.upsets), dt)
         return (state, sums.plus(lived, state, dt)), None
 
-    return jax.lax.scan(one, (state, tally.empty(state)), skies)[0]
+    # On the way back a step is lived again, which is cheaper than to remember what is in it.
+    again = jax.checkpoint(one, prevent_cse=False)
+    return jax.lax.scan(again, (state, tally.empty(state)), skies)[0]
 
 
 class Engine:

@@ -20,6 +20,7 @@ BENCHES = (
     "bench_thermal.py",
     "bench_life.py",
     "bench_fleet.py",
+    "bench_gradient.py",
     "bench_serving.py",
 )
 
