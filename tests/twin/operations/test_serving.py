@@ -10,6 +10,7 @@ import pytest
 from twin.operations.engine import EngineLaw
 from twin.operations.serving import (
     Demand,
+    Leaving,
     Load,
     Server,
     _batch,
@@ -220,3 +221,31 @@ def test_a_small_cache_bounds_the_batch():
     load, flows = steady(server(kv_tokens=60_000), demand(100.0, 128, 1024), steps=50)
     assert float(load.running) == pytest.approx((60_000 / 16 - 1) / (640 / 16 + 0.5), rel=1e-9)
     assert float(flows.kv_use) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_the_search_sees_what_the_pace_says():
+    """`Leaving` against `pace` and the program's own derivative, in all regimes."""
+    rng = np.random.default_rng(3)
+    count = 20_000
+    prompt, answer = (np.exp(rng.uniform(np.log(low), np.log(high), count))
+                      for low, high in ((1, 40_000), (1, 4000)))  # fmt: skip
+    variation, slots = rng.uniform(0, 2, count), np.exp(rng.uniform(0, np.log(512), count))
+    each = [jnp.full(count, x) for x in (16.0, 8192.0, 1e12)]
+    engine = jax.tree.map(lambda x: jnp.full(count, x), EngineLaw.of(0.0022, **LAW))
+    one = Server(engine, real(slots), jnp.full(count, 377024.0), *each, real(variation))
+    limit = largest_batch(one, real(prompt), real(answer))
+    setting = (limit, real(prompt), real(answer), real(rng.uniform(0, 1, count)))
+    running = limit * real(np.exp(rng.uniform(np.log(1e-9), np.log(3), count)))
+
+    def leaving(n):
+        return pace(one, n, *setting).leaving
+
+    value, slope = jax.jvp(leaving, (running,), (jnp.ones(count),))
+    mine, rise = Leaving.of(one, setting).at(running)
+    np.testing.assert_allclose(mine, value, rtol=1e-12)
+    np.testing.assert_allclose(rise, slope, rtol=1e-8, atol=1e-9 * np.abs(slope).max())
+    at = pace(one, running, *setting)
+    chunks = jnp.maximum(setting[1] / one.budget, 1.0)
+    prompts = at.batch * chunks / (chunks + setting[2] - 1)
+    assert 0.05 < float((prompts > 1).mean()) < 0.95, "one prompt a step and many"
+    assert 0.02 < float((running > limit).mean()) < 0.5
