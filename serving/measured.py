@@ -49,6 +49,7 @@ class Measured:
     server: str  # name and version
     source: str
     points: tuple[Point, ...]
+    noise: float = 0.0  # of a point, by how far its repeats lie apart; 0: not said
 
     @property
     def subject(self) -> Subject:
@@ -133,7 +134,21 @@ def _campaign(path: Path, summary: dict[str, Any]) -> Measured:
         name=_named(path), device=str(facts["device"]), model=str(facts["model"]), precision=dtype,
         engine=engine, server=f"{facts['engine']} {facts['engine_version']}",
         source=f"twin bench, {facts['date'][:10]}", points=_points(rows, engine, False),
+        noise=_noise(rows),
     )  # fmt: skip
+
+
+def _noise(rows: list[dict[str, Any]]) -> float:
+    """Standard deviation of a point's figure, relative, from its repeats' spread.
+
+    The span of n normal draws is 1.13 (two), 1.69 (three) ... standard deviations in the mean
+    (Tippett, Biometrika 17 (1925) 364), about the root of n; a median of them has less by that root
+    again. Spans of all points count together, by their squares.
+    """
+    spans = [(float(row["spread"]), int(row["repeats"])) for row in rows
+             if (row.get("repeats") or 1) > 1 and row.get("spread") is not None]  # fmt: skip
+    squares = [(span / repeats) ** 2 for span, repeats in spans]
+    return (sum(squares) / len(squares)) ** 0.5 if squares else 0.0
 
 
 def _named(path: Path) -> str:
