@@ -1,14 +1,13 @@
-"""When in the year a fleet has its hardest days: the longest nights, and the most Sun.
+"""A fleet on other dates of a year, and how long its nights are there.
 
 Orbits are carried over the year by the drift that J2 gives them: a Sun-synchronous shell keeps its
 local time, a Walker shell's nodes drift, published element sets drift without drag. Nights are
 counted against a cylinder of shadow behind a round Earth: within half a minute in low orbit, which
-is enough to choose a day by; the day itself is run with everything.
+is enough for a first guess; the days themselves are run with everything (`hard_days`).
 
 Source: Wertz & Larson, Space Mission Analysis and Design (1999), 5.1, for the length of a night.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,8 +21,6 @@ from twin.orbits.secular import SecularOrbit
 from twin.scenario import Orbit, Scenario, WalkerShell
 
 EVERY = 10  # days between the dates that are looked at
-NEAR = 0.01  # a night that is shorter by less than this share is as good
-BRIGHT = 0.005  # and a day that is darker by less than this one
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,13 @@ class Year:
     cosine: Float[np.ndarray, "date sat"]  # of beta
 
 
+def dates(scenario: Scenario) -> tuple[datetime, ...]:
+    """The dates of a year that are looked at, from the scenario's start."""
+    return tuple(scenario.run.start_utc + timedelta(days=d) for d in range(0, 365, EVERY))
+
+
 def year(scenario: Scenario, ships: Fleet) -> Year:
     """Look at a year from the scenario's start."""
-    start = scenario.run.start_utc
     days = np.arange(0, 365, EVERY)
     orbit = drifting(scenario, ships).orbit
     if not isinstance(orbit, SecularOrbit):
@@ -57,8 +58,9 @@ def year(scenario: Scenario, ships: Fleet) -> Year:
     half = np.arccos(np.clip(tangent / np.maximum(cosine, 1e-9), -1.0, 1.0))
     share = np.where(cosine > tangent, half / np.pi, 0.0)
     period = 2 * np.pi / np.asarray(orbit.latitude_argument_rate)
-    dates = tuple(start + timedelta(days=int(d)) for d in days)
-    return Year(dates, share * period, (1 - share) * (AU / distance[:, None]) ** 2, cosine)
+    return Year(
+        dates(scenario), share * period, (1 - share) * (AU / distance[:, None]) ** 2, cosine
+    )
 
 
 def drifting(scenario: Scenario, ships: Fleet) -> Fleet:
@@ -86,35 +88,3 @@ def at(scenario: Scenario, ships: Fleet, date: datetime) -> tuple[Scenario, Flee
         update={"run": run, "shell": tuple(shells), "orbit": Orbit(propagator="secular")}
     )
     return moved, fleet(moved, ships.folders)
-
-
-def hardest(found: Year, ships: Fleet) -> list[int]:
-    """The fewest dates on which every shell has about its longest night, and its most Sun."""
-    wanted = []
-    for shell in np.unique(ships.shell):
-        mine = ships.shell == shell
-        night, sun = found.night[:, mine].max(axis=1), found.sun[:, mine].max(axis=1)
-        wanted.append(night >= (1 - NEAR) * night.max())
-        wanted.append(sun >= (1 - BRIGHT) * sun.max())
-    left = np.array(wanted)
-    chosen: list[int] = []
-    while left.shape[0]:
-        best = int(left.sum(axis=0).argmax())
-        chosen.append(best)
-        left = left[~left[:, best]]
-    return sorted(chosen)
-
-
-def extremes(found: Year, ships: Fleet, date: int) -> np.ndarray:
-    """For each shell the satellite with the longest night on a date, and the one with most Sun."""
-    chosen: list[int] = []
-    for shell in np.unique(ships.shell):
-        mine = np.flatnonzero(ships.shell == shell)
-        for values in (found.night, found.sun):
-            chosen.append(int(mine[values[date, mine].argmax()]))
-    return np.array(chosen)
-
-
-def named(dates: Sequence[datetime]) -> list[str]:
-    """Dates as people write them."""
-    return [f"{d.day} {d:%B %Y}" for d in dates]

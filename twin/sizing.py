@@ -5,73 +5,67 @@ than a thousandth of the work is lost to energy and no more of any load goes uns
 stays above the depth of discharge and does not sink from day to day, the chip stays below its
 throttle, and the battery between 0 and 45 °C.
 
-Each of the three is sought alone, with the other two ample, by rounds of variants side by side on
-the satellite axis (an array with too little battery would be sized by its nights); then all three
-together, a little larger if need be, until they close. Sizes are the smallest on a grid of 2 %
-(radiators 4 %). Upsets are left out. The drawing stays: what surfaces hide from each other is that
-of the scenario's own areas.
+The three depend on one another (a battery that is too hot or too cold is not charged), so they are
+sought in rounds of variants side by side on the satellite axis: arrays with radiators, the battery
+ample; each of the three more finely, the other two ample; then all three together, a little larger
+if need be, drawn anew at the sizes found, until they close. What is told was run just so. Sizes are
+the smallest on a grid of 1 to 2 %, rounded up to three digits. Upsets are left out. A class that is
+built from parts keeps its drawing: the areas grow in it, and what they hide is as drawn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 
-from twin import seasons, tally
-from twin.build import THROTTLE_START, Value, build, nominal
-from twin.constants import CELSIUS, HOUR
-from twin.fleet import Fleet, device_numbers
-from twin.gradients import Slopes, gradients, number_of, with_number
+from twin import seasons
+from twin.build import Value, nominal
+from twin.constants import HOUR, STEFAN_BOLTZMANN
+from twin.effects import Effects, effects
+from twin.fleet import Fleet
+from twin.gradients import number_of, with_number
+from twin.hard_days import hard_days
+from twin.parts import has_radiator
 from twin.problems import InputError, Problem, nearest
-from twin.remedies import BATTERY_LIMIT, LOSS, SPARE, compute_power, housekeeping_power
-from twin.scenario import InferencePayload, Scenario
-from twin.simulate import Clock, Engine
-from twin.uncertainty import summed
+from twin.remedies import SPARE, compute_power, housekeeping_power, throttle_start
+from twin.scenario import Scenario
+from twin.spacecraft.array import aged as worn
+from twin.trials import Day, Programs, Trial, Verdict
 
 PARTS = {"array": "array_m2", "battery": "battery_wh", "radiator": "body.radiator_m2"}
-WIDE = np.geomspace(0.4, 3.2, 14)  # factors on a first guess
-TOGETHER = np.linspace(1.0, 1.26, 14)  # for array and battery, where all three are as needed
-SPARE_KELVIN = 0.25  # K, since wings are lifted after the radiator was tried
-AROUND = np.geomspace(0.8, 1.25, 14)  # for the radiator: wings other than drawn hide other parts
-COLDEST = CELSIUS  # K, below which a lithium cell is not charged
-SINKING = 0.002  # share of charge by which a day's second half may lie below its first
-WARMING = 0.5  # K, the same for heat: more, and half a day was too short
-AMPLE = {"array": 1.6, "battery": 2.5, "radiator": 1.0}
+ARRAYS = np.geomspace(0.5, 4.0, 6)  # factors on a first guess
+RADIATORS = np.geomspace(0.35, 5.0, 7)
+WIDE = np.geomspace(0.4, 3.2, 14)  # of batteries
+LANES = ARRAYS.size * RADIATORS.size  # variants of every round: one program
+MORE = np.array([1, 1.02, 1.05, 1.1, 1.17, 1.26])  # of array and battery, all three as found
+AROUND = np.array([0.9, 0.95, 1, 1.04, 1.1, 1.18, 1.3])  # of radiators: wings hide more, or less
+FINE = np.array([1, 1.01, 1.02, 1.03, 1.05, 1.08]), np.array([1, 0.98, 1.01, 1.02, 1.04, 1.07])
+AMPLE = {"array": 1.3, "battery": 2.5}  # of what is found, or guessed
+WARM = 310.0  # K, of a radiator in the first guess
+WARMING = 0.5  # K by which a half day's chip may still warm: more, and it was too short
+SPARE_KELVIN = 0.5  # K, of what is built from parts: drawn smaller, they see other things
+NEAR_SHARE, NEAR_KELVIN = 0.01, 5.0  # misses that weigh the same, where nothing closes
 LIFE = 5.0  # years
 LONGEST = 30.0  # years: as `array_age_years`
+ROUNDS = 5
 
 Say = Callable[[str], None]
+Sizes = dict[str, dict[str, float]]
+"""By class, the size of each of its parts."""
 
 
 @dataclass(frozen=True)
-class Day:
-    """One hard day: the fleet on it, and who stands for it."""
+class Shown:
+    """What a class does on the hard days with some sizes."""
 
-    scenario: Scenario
-    ships: Fleet
-    date: datetime
-    satellites: np.ndarray
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What variants did on the hard days; worst over days and satellites, by class."""
-
-    energy: np.ndarray  # (class, variant): by how much the energy budget misses; 0 or less: closes
-    heat: np.ndarray  # K
-    cold: np.ndarray  # K
-    least: np.ndarray  # share of charge
-    chip: np.ndarray  # K
-    cell: np.ndarray  # (class, variant), K
-    drift: np.ndarray  # K by which the chip still warmed
-    where: dict[str, np.ndarray]  # budget → (class, variant): day * satellites + place
-
-    def closes(self) -> np.ndarray:
-        """Which variants close all budgets, by class."""
-        return (self.energy <= 0) & (self.heat <= 0) & (self.cold <= 0)
+    closes: bool
+    least: float  # share of charge
+    chip: float  # K
+    cell: float  # K, the battery's hottest
+    coldest: float  # K, and its coldest
+    heater: float  # W, mean
+    nodes: dict[str, tuple[float, float]]  # K, of those that the class adds
 
 
 @dataclass
@@ -81,13 +75,11 @@ class Sized:
     name: str
     present: dict[str, float]
     needed: dict[str, float | None]
-    decided: dict[str, tuple[str, int]] = field(default_factory=dict)  # budget → date, shell
-    closes_now: bool = False
-    closes: bool = False
-    least: float = 0.0
-    chip: float = 0.0
-    throttle: float = 0.0
-    cell: float = 0.0
+    now: Shown
+    then: Shown | None  # with the needed sizes
+    new: float  # K, the battery's coldest with new coatings, as it is
+    throttle: float
+    decided: dict[str, tuple[date, int]] = field(default_factory=dict)  # budget → day, shell
     notes: list[str] = field(default_factory=list)
 
 
@@ -96,10 +88,10 @@ class Sizing:
     """The answer of `twin size`."""
 
     classes: tuple[Sized, ...]
-    dates: tuple[str, ...]
+    dates: tuple[date, ...]
     satellites: int
-    slopes: Slopes | None
-    slope_date: str
+    effects: Effects | None
+    effects_date: date
     warnings: tuple[str, ...]
 
 
@@ -135,67 +127,36 @@ def size(
     scenario = scenario if life is None else aged(scenario, life)
     for name in ships.classes:
         scenario = with_number(scenario, f"class.{name}.resets_per_day", 0.0)
-    say("choosing the hardest days")
-    days, nights = hard_days(scenario, ships, season)
-    trial = Trial(days)
-    guess = first_guess(scenario, ships, nights)
-    found: dict[str, dict[str, float | None]] = {name: {} for name in ships.classes}
-    factors = {part: WIDE for part in PARTS}
-    grid = {part: {n: guess[n][part] * WIDE for n in ships.classes} for part in PARTS}
-    for turn in range(2):
-        say(f"trying arrays, batteries and radiators ({turn + 1} of 3)")
-        verdict = trial(_apart(scenario, guess, grid), sum(f.size for f in factors.values()))
-        for k, name in enumerate(ships.classes):
-            for number, part in enumerate(PARTS):
-                cut = slice(number * WIDE.size, (number + 1) * WIDE.size)
-                miss = (verdict.heat if part == "radiator" else verdict.energy)[k, cut]
-                low, high = _bracket(grid[part][name], miss)
-                found[name][part] = high
-                most = float(grid[part][name][-1])
-                low, top = (most, most) if high is None else (low, high)
-                grid[part][name] = np.geomspace(low, top, WIDE.size)
-    say("trying all three together (3 of 3)")
-    whole = {
-        name: {p: guess[name][p] if x is None else x for p, x in parts.items()}
-        for name, parts in found.items()
-    }
-    verdict = trial(_together(scenario, whole), len(PARTS) * WIDE.size)
-    classes = [name for name in ships.classes if only in (None, name)]
-    answers = [_answer(scenario, ships, days, found, verdict, name) for name in classes]
-    table, count = None, days[0].satellites.size
-    first = ships.classes.index(classes[0])
-    day = days[int(verdict.where["energy"][first, -1]) // count]
-    if slopes:
-        say("slopes: one reverse pass")
-        table = _slopes(day, classes)
-    *dates, date = seasons.named([*(d.date for d in days), day.date])
-    return Sizing(tuple(answers), tuple(dates), count, table, date, ships.warnings)
-
-
-def hard_days(scenario: Scenario, ships: Fleet, season: str) -> tuple[list[Day], np.ndarray]:
-    """The days to close on, and each satellite's longest night (s)."""
+    say("running a year for its hardest days" if season == "worst" else "running the day once")
     try:
-        found = seasons.year(scenario, ships)
-        places = [0] if season == "asis" else seasons.hardest(found, ships)
-        days = []
-        for place in places:
-            moved, there = scenario, ships
-            if season == "worst":
-                moved, there = seasons.at(scenario, ships, found.dates[place])
-            who = seasons.extremes(found, ships, place)
-            days.append(Day(moved, there, found.dates[place], who))
+        nights = seasons.year(scenario, ships).night
+        guess = first_guess(scenario, ships, nights.max(axis=0) if season == "worst" else nights[0])
+        ample = {n: {p: AMPLE.get(p, 1.0) * x for p, x in own.items()} for n, own in guess.items()}
+        programs = Programs(scenario)
+        days = hard_days(scenario, ships, season, programs, _values(ample), LANES)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         hint = "an earlier start, or --season asis"
         raise InputError([Problem("run.start", str(error).splitlines()[0], hint=hint)]) from None
-    return days, found.night[places].max(axis=0)
+    trial = Trial(days, programs)
+    found, present = search(scenario, ships, trial, guess, say)
+    needed, then = together(scenario, ships, trial, found, say)
+    classes = [name for name in ships.classes if only in (None, name)]
+    answers = [_answer(scenario, ships, days, present, needed, then, name) for name in classes]
+    table, count = None, days[0].satellites.size
+    first = ships.classes.index(classes[0])
+    day = days[int(present.where["energy"][first, AS_IT_IS]) // count]
+    if slopes:
+        table = effects(
+            day.scenario, day.ships, classes, day.satellites, programs.engine, LANES, say
+        )
+    dates = tuple(d.date.date() for d in days)
+    return Sizing(tuple(answers), dates, count, table, day.date.date(), ships.warnings)
 
 
-def first_guess(
-    scenario: Scenario, ships: Fleet, nights: np.ndarray
-) -> dict[str, dict[str, float]]:
-    """Array and battery from the load and the longest night; the radiator as it is."""
+def first_guess(scenario: Scenario, ships: Fleet, nights: np.ndarray) -> Sizes:
+    """From the load and the longest night; the radiator in the dark."""
     guess = {}
     for k, name in enumerate(ships.classes):
         design = scenario.class_[name]
@@ -203,197 +164,212 @@ def first_guess(
         night = float(nights[ships.class_index == k].max(initial=0.0))
         cells = design.array_efficiency.value * design.array_packing.value
         cells *= design.array_wiring.value * design.array_tracker.value
+        cells = worn(cells, design.array_age_years.value, design.array_ageing_per_year.value)
         share = night / 5700.0
         usable = max(design.battery_depth.value - design.battery_ration_band.value, 1e-3)
+        sides = 1 if design.part else design.body.radiator_sides
         guess[name] = {
-            "array": load / (1 - share) / (cells * 1361.0 * 0.8),
+            "array": load / (1 - share) / (float(cells) * 1361.0 * 0.8),
             "battery": max(SPARE * load * night / HOUR / usable, 0.05 * load),
-            "radiator": design.body.radiator_m2.value,
+            "radiator": load / (sides * 0.8 * STEFAN_BOLTZMANN * WARM**4),
         }
     return guess
 
 
-class Trial:
-    """Variants on all hard days, by one compiled program."""
+AS_IT_IS, NEW = 2 * WIDE.size, 2 * WIDE.size + 1  # places in the third round
 
-    def __init__(self, days: Sequence[Day]):
-        """Nothing is compiled yet."""
-        self.days = days
-        self.engine: Engine | None = None
 
-    def __call__(self, values: Callable[[Scenario], Value], variants: int) -> Verdict:
-        """Run them. The first half of the run settles, the second is judged."""
-        rows = [self._one(day, values(day.scenario), variants) for day in self.days]
-        merged = {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
-        day = self.days[0]
-        ships, scenario = day.ships, day.scenario
-        member = np.concatenate([d.ships.class_index[d.satellites] for d in self.days])
-        columns: dict[str, list[np.ndarray]] = {}
-        places: dict[str, list[np.ndarray]] = {}
-        for k, name in enumerate(ships.classes):
-            mine = np.flatnonzero(member == k)
-            design = scenario.class_[name]
-            reserve = 1 - design.battery_depth.value
-            least = merged["least"][mine]
-            serves = isinstance(design.payload, InferencePayload)
-            band = 0.0 if serves else design.battery_ration_band.value
-            misses = {
-                "energy": np.maximum.reduce([
-                    merged["lost"][mine] - LOSS,
-                    merged["unserved"][mine] - LOSS,
-                    reserve + band - least,
-                    merged["before"][mine] - least - SINKING,
-                ]),
-                "heat": np.maximum(
-                    merged["chip"][mine] - throttle_start(scenario, ships, name),
-                    merged["cell"][mine] - BATTERY_LIMIT,
-                ),
-                "cold": COLDEST - merged["coldest"][mine],
-            }  # fmt: skip
-            shown = {
-                "least": -least, "chip": merged["chip"][mine], "cell": merged["cell"][mine],
-                "drift": merged["drift"][mine],
-            }  # fmt: skip
-            for what, rows_of in (misses | shown).items():
-                columns.setdefault(what, []).append(rows_of.max(axis=0))
-                places.setdefault(what, []).append(mine[rows_of.argmax(axis=0)])
-        table = {what: np.array(rows_of) for what, rows_of in columns.items()}
-        table["least"] = -table["least"]
-        places["energy"] = places["least"]
-        return Verdict(**table, where={what: np.array(x) for what, x in places.items()})
+def search(
+    scenario: Scenario, ships: Fleet, trial: Trial, guess: Sizes, say: Say
+) -> tuple[Sizes, Verdict]:
+    """About the sizes that each class needs; and what it does as it is (`AS_IT_IS`, `NEW`)."""
+    names, third = ships.classes, WIDE.size
+    say(f"trying arrays with radiators (1 of {ROUNDS})")
+    grid = {"array": np.repeat(ARRAYS, RADIATORS.size), "radiator": np.tile(RADIATORS, ARRAYS.size)}
+    rows = {
+        n: {p: guess[n][p] * grid.get(p, np.full(LANES, AMPLE["battery"])) for p in PARTS}
+        for n in names
+    }
+    verdict = trial(_values(rows), LANES)
+    found, low = {}, {}
+    for k, n in enumerate(names):
+        at = _smallest(verdict, k, has_radiator(scenario.class_[n]))
+        found[n] = {p: float(rows[n][p][at]) for p in PARTS} | {"battery": guess[n]["battery"]}
+        steps = {"array": ARRAYS[1] / ARRAYS[0], "radiator": RADIATORS[1] / RADIATORS[0]}
+        low[n] = {p: found[n][p] / step for p, step in steps.items()}
+    for turn in (2, 3):
+        say(f"trying arrays, batteries and radiators ({turn} of {ROUNDS})")
+        rows = {}
+        for n in names:
+            own = {p: found[n][p] * np.full(LANES, AMPLE.get(p, 1.0)) for p in PARTS}
+            for number, p in enumerate(PARTS):
+                first = low[n].get(p)
+                tried = (
+                    found[n][p] * WIDE if first is None else np.geomspace(first, found[n][p], third)
+                )
+                own[p][number * third : (number + 1) * third] = tried
+            if turn == 3:
+                for p, label in PARTS.items():
+                    own[p][[AS_IT_IS, NEW]] = number_of(scenario, f"class.{n}.{label}")
+            rows[n] = own
+        more = {}
+        if turn == 3:
+            age = {n: np.full(LANES, number_of(scenario, f"class.{n}.coating_age")) for n in names}
+            for n in names:
+                age[n][NEW] = 0.0
+                more[f"class.{n}.coating_age"] = age[n]
+        verdict = trial(_values(rows, more), LANES)
+        for k, n in enumerate(names):
+            for number, p in enumerate(PARTS):
+                start = number * third + (2 if turn == 3 and p == "radiator" else 0)
+                cut = slice(start, (number + 1) * third)
+                miss = (verdict.heat if p == "radiator" else verdict.energy)[k, cut]
+                if p == "radiator" and not has_radiator(scenario.class_[n]):
+                    continue
+                low[n][p], found[n][p] = _bracket(rows[n][p][cut], miss)
+    return found, verdict
 
-    def _one(self, day: Day, value: Value, variants: int) -> dict[str, np.ndarray]:
-        count = day.satellites.size
-        lanes = np.tile(day.satellites, variants), np.repeat(np.arange(variants), count)
-        constellation, state = build(day.scenario, day.ships, value, lanes)
-        if self.engine is None or not self.engine.fits(constellation, state):
-            run = day.scenario.run
-            clock = Clock.of(run.step_s, run.record_s, run.duration_h * HOUR, lanes[0].size)
-            engine = self.engine = Engine(constellation, state, clock)
-        else:
-            engine = self.engine.holding(constellation)
-        half = max(1, engine.clock.records // 2)
-        state, _ = engine.advance(engine.start(state), 0, half)
-        before = engine.ledger(state)
-        again = eqx.tree_at(
-            lambda s: s.ledger,
-            state,
-            tally.opened(state.battery_energy, jnp.asarray(state.temperature)),
+
+def together(
+    scenario: Scenario, ships: Fleet, trial: Trial, found: Sizes, say: Say
+) -> tuple[dict[str, dict[str, float] | None], dict[str, Shown]]:
+    """The sizes that close all at once, as run with the drawing at those sizes; None: none did."""
+    names = ships.classes
+    sizes = {n: {p: _rounded(x) for p, x in parts.items()} for n, parts in found.items()}
+    then: dict[str, Shown] = {}
+    needed: dict[str, dict[str, float] | None] = dict.fromkeys(names)
+    for turn, (energy, heat) in ((4, (MORE, AROUND)), (5, FINE)):
+        say(f"trying all three together ({turn} of {ROUNDS})")
+        lifts = np.ones((2, LANES))
+        lifts[:, : energy.size * heat.size] = (
+            np.repeat(energy, heat.size),
+            np.tile(heat, energy.size),
         )
-        state, _ = engine.advance(engine.start(again), half, half)
-        after = engine.ledger(state)
-        capacity = np.asarray(constellation.satellites.battery.capacity)[: engine.lanes]
-        offered = np.maximum(after.tokens_offered, 1e-9)
-        spent = after.payload_energy + after.housekeeping_energy + summed(after, "unserved_energy")
         rows = {
-            "least": after.battery_least / capacity,
-            "before": before.battery_least / capacity,
-            "lost": after.tokens_lost_to_energy / offered,
-            "unserved": summed(after, "unserved_energy") / np.maximum(spent, 1e-9),
-            "chip": after.chip_hottest,
-            "drift": after.chip_hottest - before.chip_hottest,
-            "cell": after.cell_hottest,
-            "coldest": after.cell_coldest,
+            n: {p: _rounded(x * lifts[int(p == "radiator")]) for p, x in parts.items()}
+            for n, parts in sizes.items()
         }
-        return {name: np.asarray(x).reshape(variants, count).T for name, x in rows.items()}
+        days = [_drawn_anew(day, sizes) for day in trial.days]
+        verdict = trial(_values(rows), LANES, days)
+        for k, n in enumerate(names):
+            design = scenario.class_[n]
+            spare = SPARE_KELVIN if design.part else 0.0
+            at = _smallest(verdict, k, has_radiator(design), lifts, spare)
+            sizes[n] = {p: float(x[at]) for p, x in rows[n].items()}
+            if turn == ROUNDS and (verdict.energy[k, at] <= 0 and verdict.heat[k, at] <= 0):
+                needed[n] = sizes[n]
+            then[n] = _shown(scenario, verdict, k, n, at)
+    return needed, then
 
 
-def throttle_start(scenario: Scenario, ships: Fleet, name: str) -> float:
-    """Where a class's chip begins to slow down (K)."""
-    payload = scenario.class_[name].payload
-    if isinstance(payload, InferencePayload):
-        return device_numbers(payload, ships.profiles[name], name).throttle_start or THROTTLE_START
-    return payload.throttle_start_k.value
+def _smallest(
+    verdict: Verdict, k: int, radiates: bool, lifts: np.ndarray | None = None, spare: float = 0.0
+) -> int:
+    """The first variant that closes all budgets; else all but the cold one; else the nearest.
+
+    Without a radiator to size, a heat budget that no array closes is left aside.
+    """
+    power, heat, cold = verdict.energy[k], verdict.heat[k] + spare, verdict.cold[k]
+    if not radiates and (heat > 0).all():
+        heat = np.zeros(LANES)
+    order = np.arange(LANES) if lifts is None else np.lexsort(lifts[::-1])
+    both = (power <= 0) & (heat <= 0)
+    for fine in (both & (cold <= 0), both):
+        if fine.any():
+            return int(order[fine[order]][0])
+    miss = power / NEAR_SHARE, heat / NEAR_KELVIN, cold / NEAR_KELVIN
+    return int(np.maximum(miss, 0.0).sum(axis=0).argmin())
 
 
-def _bracket(tried: np.ndarray, miss: np.ndarray) -> tuple[float, float | None]:
-    """The last that misses and the first from which on all close."""
+def _bracket(tried: np.ndarray, miss: np.ndarray) -> tuple[float, float]:
+    """The last that misses and the first from which on all close; the largest if none does."""
     above = np.flatnonzero(miss > 0)
     if not above.size:
-        return float(tried[0]) / 2, float(tried[0])
-    last = int(above[-1])
-    if last == tried.size - 1:
-        return float(tried[-1]), None
+        return float(tried[0]) / 1.1, float(tried[0])
+    last = min(int(above[-1]), tried.size - 2)
     return float(tried[last]), float(tried[last + 1])
 
 
-def _lookup(scenario: Scenario, table: dict[str, np.ndarray]) -> Value:
-    plain = nominal(scenario)
-    return lambda name: table[name] if name in table else plain(name)
+def _rounded(sizes):
+    """Up to three digits."""
+    unit = 10.0 ** (np.floor(np.log10(sizes)) - 2)
+    return np.round(np.ceil(np.asarray(sizes) / unit - 1e-9) * unit, 12)
 
 
-def _apart(
-    scenario: Scenario, guess: dict[str, dict[str, float]], grid: dict[str, dict[str, np.ndarray]]
-) -> Callable[[Scenario], Value]:
-    """Arrays of all sizes with ample batteries, then batteries, then radiators."""
-    table = {}
-    for name, parts in guess.items():
-        for number, (part, label) in enumerate(PARTS.items()):
-            row = np.full(len(PARTS) * WIDE.size, AMPLE[part] * parts[part])
-            row[number * WIDE.size : (number + 1) * WIDE.size] = grid[part][name]
-            table[f"class.{name}.{label}"] = row
-    return lambda dated: _lookup(dated, table)
+def _values(rows: dict, more: dict[str, np.ndarray] | None = None) -> Callable[[Scenario], Value]:
+    """Look numbers up: of each class's parts the variants' sizes, all else as in the scenario."""
+    table = dict(more or {})
+    for name, parts in rows.items():
+        table |= {f"class.{name}.{PARTS[p]}": np.asarray(x) for p, x in parts.items()}
+
+    def of(dated: Scenario) -> Value:
+        plain = nominal(dated)
+        return lambda name: table[name] if name in table else plain(name)
+
+    return of
 
 
-def _together(
-    scenario: Scenario, whole: dict[str, dict[str, float]]
-) -> Callable[[Scenario], Value]:
-    """All three at once: energy a little larger, radiators about as found, and last as it is."""
-    table, one = {}, np.ones(WIDE.size)
-    energy = np.concatenate([TOGETHER, one, one])
-    heat = np.concatenate([one, AROUND, one])
-    for name, parts in whole.items():
+def _drawn_anew(day: Day, sizes: Sizes) -> Day:
+    """The day with the standard craft drawn at these sizes; parts stay as drawn."""
+    scenario = day.scenario
+    for name, parts in sizes.items():
         for part, label in PARTS.items():
-            row = parts[part] * (heat if part == "radiator" else energy)
-            row[2 * WIDE.size :] = number_of(scenario, f"class.{name}.{label}")
-            table[f"class.{name}.{label}"] = row
-    return lambda dated: _lookup(dated, table)
+            if not scenario.class_[name].part:
+                scenario = with_number(scenario, f"class.{name}.{label}", parts[part])
+    return Day(scenario, day.ships, day.date, day.satellites)
+
+
+def _shown(scenario: Scenario, verdict: Verdict, k: int, name: str, at: int) -> Shown:
+    rows = (
+        getattr(verdict, what)[k, at] for what in ("least", "chip", "cell", "coldest", "heater")
+    )
+    nodes = scenario.class_[name].node
+    return Shown(
+        bool(verdict.closes()[k, at]),
+        *map(float, rows),
+        nodes={n: (float(verdict.low[n][k, at]), float(verdict.high[n][k, at])) for n in nodes},
+    )
 
 
 def _answer(
-    scenario: Scenario, ships: Fleet, days: list[Day], found: dict, verdict: Verdict, name: str
+    scenario: Scenario,
+    ships: Fleet,
+    days: list[Day],
+    present: Verdict,
+    needed: dict[str, dict[str, float] | None],
+    then: dict[str, Shown],
+    name: str,
 ) -> Sized:
-    """One class's line: needed sizes lifted until all three close together."""
-    k, tried = ships.classes.index(name), WIDE.size
-    now = 2 * tried
-    present = {p: number_of(scenario, f"class.{name}.{label}") for p, label in PARTS.items()}
-    _, energy = _bracket(TOGETHER, verdict.energy[k, :tried])
-    _, heat = _bracket(AROUND, verdict.heat[k, tried:now] + SPARE_KELVIN)
-    needed: dict[str, float | None] = {}
-    for part, size in found[name].items():
-        lift = heat if part == "radiator" else energy
-        needed[part] = None if size is None or lift is None else size * lift
-    sized = Sized(name, present, needed, throttle=throttle_start(scenario, ships, name))
-    sized.closes_now = bool(verdict.closes()[k, now])
-    sized.closes = all(x is not None for x in needed.values())
-    sized.least, sized.chip = float(verdict.least[k, now]), float(verdict.chip[k, now])
-    sized.cell = float(verdict.cell[k, now])
+    """One class's lines."""
+    k, design = ships.classes.index(name), scenario.class_[name]
+    parts = [p for p in PARTS if p != "radiator" or has_radiator(design)]
+    sizes = needed[name]
     count = days[0].satellites.size
-    for budget in ("energy", "heat"):
-        day, place = divmod(int(verdict.where[budget][k, now]), count)
+    decided = {}
+    for budget in ("energy", "heat", "cold"):
+        day, place = divmod(int(present.where[budget][k, AS_IT_IS]), count)
         shell = int(ships.shell[days[day].satellites[place]])
-        sized.decided[budget] = seasons.named([days[day].date])[0], shell
-    if verdict.drift[k, now] > WARMING:
+        decided[budget] = days[day].date.date(), shell
+    sized = Sized(
+        name,
+        present={p: number_of(scenario, f"class.{name}.{PARTS[p]}") for p in parts},
+        needed={p: None if sizes is None else sizes[p] for p in parts},
+        now=_shown(scenario, present, k, name, AS_IT_IS),
+        then=then[name] if sizes is not None else None,
+        new=float(present.coldest[k, NEW]),
+        throttle=throttle_start(scenario, ships, name),
+        decided=decided,
+    )
+    if present.drift[k, AS_IT_IS] > WARMING:
         sized.notes.append(
-            f"the chip still warmed by {verdict.drift[k, now]:.1f} K in the second half of the run:"
-            " a longer run.duration_h would tell more"
+            f"the chip still warmed by {present.drift[k, AS_IT_IS]:.1f} K in the second half of the"
+            " run: a longer run.duration_h would tell more"
         )
-    if verdict.cold[k, now] > 0:
-        sized.notes.append("the battery falls below 0 °C: a heater, or less radiator")
+    if "radiator" not in parts:
+        sized.notes.append("no part of it is a radiator: there is none to size")
+    if design.part and sizes is not None:
+        sized.notes.append(
+            "built from parts: to take a size over, change the parts of its node and the number"
+            " together (they must agree within 2 %)"
+        )
     return sized
-
-
-def _slopes(day: Day, classes: list[str]) -> Slopes:
-    """Slopes by each class's own numbers, over the day that decides its energy."""
-    labels = [*PARTS.values(), "body.radiator_emittance"]
-    names = [f"class.{name}.{label}" for name in classes for label in labels]
-    for index, shell in enumerate(day.scenario.shell):
-        own = shell.class_ or day.ships.classes[0]
-        if shell.kind == "sso" and shell.satellites and own in classes:
-            names += [f"shell.{index}.ltan_h", f"shell.{index}.altitude_km"]
-    member = day.ships.class_index[day.satellites]
-    fleet_size = np.array([(day.ships.shell == s).sum() for s in day.ships.shell[day.satellites]])
-    return gradients(
-        day.scenario, day.ships, names,
-        satellites=day.satellites, group=member, weight=0.5 * fleet_size,
-    )  # fmt: skip

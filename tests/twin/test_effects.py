@@ -1,0 +1,113 @@
+"""What a little more would do: which numbers are turned, and secants beside the slopes."""
+
+import numpy as np
+import pytest
+
+from twin.build import nominal
+from twin.effects import Effects, effects, emittances, numbers
+from twin.fleet import fleet
+from twin.gradients import HEADLINES, Slopes
+from twin.load import load, parse
+
+SHED = """
+[run]
+start = 2025-03-20T12:00:00Z
+duration_h = 2.5
+step_s = 10
+record_s = 300
+samples = 0
+[class.a]
+array_m2 = 2.6
+array_axes = 2
+battery_wh = 420
+battery_ration_band = 0.2
+battery_heater_w = 0
+resets_per_day = 0
+payload = { kind = "inference", devices = 2 }
+[[shell]]
+kind = "sso"
+satellites = 2
+planes = 2
+ltan_h = 10.5
+ltan_spread_h = 0.2
+altitude_km = 560
+"""
+
+
+def test_a_drawn_radiators_emittance_is_that_of_its_material():
+    """The shipped `parts`: its radiators are silver teflon, whose number is asked for by name."""
+    scenario = load("parts", []).scenario
+    assert emittances(scenario.class_["imager"]) == ["material.silver_teflon.emittance"]
+    names, notes = numbers(scenario, ["imager"], fleet(scenario))
+    assert "class.imager.material.silver_teflon.emittance" in names
+    assert not any("radiator_emittance" in name for name in names), "the run does not look at it"
+    assert any("silver_teflon" in note for note in notes)
+    assert float(nominal(scenario)(names[3])) == 0.79
+    assert names[-1] == "shell.0.altitude_km", "a Walker shell has an altitude too"
+
+
+PLATE = """
+[class.a.part.r]
+node = "radiator"
+size_m = [0.8, 1.0]
+normal = "cold"
+centre_m = [0, 0, -1]
+{}
+[class.a.part.w]
+node = "array"
+size_m = [1.0, 2.0]
+axes = 1
+normal = "up"
+centre_m = [0, 0, 1.5]
+"""
+PAINT = (
+    "[class.a.material.p]\nabsorptance = 0.2\nemittance = 0.8\n{}\n[class.a]\ncoating_age = {}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("plate", "paint", "expected"),
+    [
+        ("", "", ["body.radiator_emittance"]),
+        ('material = "p"', PAINT.format("", 0.5), ["material.p.emittance"]),
+        (
+            'material = "p"', PAINT.format("emittance_eol = 0.7", 0.5),
+            ["material.p.emittance", "material.p.emittance_eol"],
+        ),
+        ('material = "p"', PAINT.format("emittance_eol = 0.7", 1.0), ["material.p.emittance_eol"]),
+        ('material = "p"', PAINT.format("emittance_eol = 0.7", 0.0), ["material.p.emittance"]),
+    ],
+)  # fmt: skip
+def test_emittances_are_those_that_count_at_that_age(plate, paint, expected):
+    head = "[run]\nstart = 2025-03-20T12:00:00Z\n[[shell]]\nsatellites = 1\nclass = 'a'\n"
+    design = parse(head + paint + PLATE.format(plate)).class_["a"]
+    assert emittances(design) == expected
+
+
+def test_without_a_radiator_that_is_said_and_nothing_asked():
+    text = "[run]\nstart = 2025-03-20T12:00:00Z\n[[shell]]\nsatellites = 1\nclass = 'a'\n"
+    scenario = parse(text + PLATE.format('material = "osr"').replace('"radiator"', '"blanket"'))
+    names, notes = numbers(scenario, ["a"], fleet(scenario))
+    assert not any("radiator" in name or "emittance" in name for name in names)
+    assert any("no part is a radiator" in note for note in notes)
+
+
+def test_what_differs_by_more_than_a_tenth_is_told_if_it_is_seen():
+    by = np.array([[[0.10], [0.10]], [[1.0], [1e-4]], [[5e4], [5e4]]])
+    beside = np.array([[[0.12], [0.105]], [[-1.0], [-1e-4]], [[5e4], [0.0]]])
+    values = np.array([[0.7], [330.0], [1e6]])
+    slopes = Slopes(("one", "two"), values, by, ({},))
+    apart = Effects(slopes, beside, np.array([2.0, 1.0]), ()).apart()[:, :, 0]
+    assert apart.tolist() == [[True, False], [True, False], [False, True]]
+
+
+@pytest.mark.slow
+def test_secants_are_flagged_where_what_is_switched_moves():
+    """Longer, so that the payload wakes again: the tokens follow when, which slopes do not see."""
+    text = SHED.replace("duration_h = 2.5", "duration_h = 6").replace("= 0.2\n", "= 0.02\n", 1)
+    scenario = parse(text)
+    found = effects(scenario, fleet(scenario), ["a"], np.arange(2))
+    tokens = HEADLINES.index("tokens_per_day"), found.slopes.names.index("class.a.battery_wh")
+    print(found.slopes.by[tokens], found.secants[tokens], found.slopes.events)
+    assert found.apart()[tokens].any()
+    assert found.secants[tokens] > 0
