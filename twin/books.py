@@ -91,11 +91,11 @@ def heat_residual(
 
     Where a fluid runs, one account more: it carries heat about and makes none.
     """
-    net, size = [], []
+    net, size, often = [], [], 1 / dt
     for mass, t, t_after, absorbed, generated in zip(
         body.masses(), temperature, temperature_after, flows.absorbed, flows.generated, strict=True
     ):
-        net.append(absorbed + generated - mass * (t_after - t) / dt)
+        net.append(absorbed + generated - mass * often * (t_after - t))
         size.append(jnp.abs(absorbed) + jnp.abs(generated))
     for n, _ in body.faces():
         net[n], size[n] = net[n] - flows.emitted[n], size[n] + jnp.abs(flows.emitted[n])

@@ -17,16 +17,17 @@ from twin.arrays import use_64_bit
 
 P = ParamSpec("P")
 T = TypeVar("T")
-CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
-# A reverse pass is functions of ten thousand loops, over which some passes of LLVM take minutes.
-CPU_OPTIONS_BACKWARDS = {
+# A record is one function of some thousand loops. Some passes of LLVM take minutes over a reverse
+# pass of it, and unrolled loops no longer fit the instruction cache.
+CPU_OPTIONS = {
     "xla_backend_optimization_level": 2,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_multi_thread_eigen": False,
 }
 _compact: ContextVar[bool] = ContextVar("compact", default=False)
 LANES_A_DEVICE = 64  # below this a second device costs more than it gives
-LANES_A_TURN = 200  # on a CPU: what a step touches of so many satellites stays in a core's cache
+LANES_A_TURN = 32  # on a CPU: what a step touches of so many satellites stays near a core
+VECTOR = 8  # numbers of 64 bit that a core takes at once; a rest goes one by one
 
 
 def prepare() -> None:
@@ -67,6 +68,15 @@ def turns(lanes: int, used: Mesh) -> int:
     return max(1, round(lanes / used.devices.size / LANES_A_TURN))
 
 
+def padded(lanes: int, used: Mesh) -> int:
+    """How many satellites to lay out, so that all blocks are equal; on a CPU in whole vectors."""
+    blocks = used.devices.size * turns(lanes, used)
+    block = -(-lanes // blocks)
+    if blocks > 1 and used.devices.flat[0].platform == "cpu":
+        block += -block % VECTOR
+    return blocks * block
+
+
 def in_turns(run: Callable[..., Any], specs: tuple[Any, ...], count: int) -> Callable[..., Any]:
     """A function of trees with satellites on the last axis, over `count` blocks of them in turn.
 
@@ -99,18 +109,18 @@ def in_turns(run: Callable[..., Any], specs: tuple[Any, ...], count: int) -> Cal
     return blocked
 
 
-def options(backwards: bool = False) -> dict[str, Any]:
-    """Compiler options, which only the CPU backend understands; for a reverse pass others."""
+def options(lanes: int) -> dict[str, Any]:
+    """Compiler options, which only the CPU backend understands, for programs of so many lanes."""
     if jax.default_backend() != "cpu":
         return {}
-    return dict(CPU_OPTIONS_BACKWARDS if backwards else CPU_OPTIONS)
+    return {"xla_cpu_prefer_vector_width": 256 if lanes % VECTOR else 512, **CPU_OPTIONS}
 
 
 @contextlib.contextmanager
 def compact() -> Iterator[None]:
     """Programs traced in this context keep each function `as_one` together, on a CPU.
 
-    A reverse pass takes LLVM minutes to compile so without `options(backwards=True)`, and does not
+    They are compiled with `options`: without them a reverse pass takes LLVM minutes. It does not
     compile by tables that satellites share: their slopes are scattered.
     """
     token = _compact.set(jax.default_backend() == "cpu")
@@ -120,13 +130,17 @@ def compact() -> Iterator[None]:
         _compact.reset(token)
 
 
+def anew(function: Callable[P, T]) -> Callable[P, T]:
+    """`function`, computed again on a way back: to remember what is in it takes twice the time."""
+    return jax.checkpoint(function, prevent_cse=False)  # nothing here stands beside its repetition
+
+
 def as_one(function: Callable[P, T]) -> Callable[P, T]:
     """`function`, compiled in a `compact` program as one function of the CPU, loops and all.
 
-    Else it would become hundreds of kernels, each of which costs a microsecond to start. On a way
-    back it is computed again: to remember what is in it takes twice the time.
+    Else it would become hundreds of kernels, each of which costs a microsecond to start.
     """
-    compiled = jax.jit(jax.checkpoint(function, prevent_cse=False))
+    compiled = jax.jit(function)
 
     @wraps(function)
     def whole(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -19,7 +19,7 @@ from twin.constellation import (
     Satellite,
     Sky,
 )  # fmt: skip
-from twin.devices import as_one
+from twin.devices import anew, as_one
 from twin.environment.eclipse import mean_sunlit, shadow_coordinate, sunlit
 from twin.environment.radiation import proton_flux
 from twin.spacecraft.attitude import TRACKING, Direction, pointing, seen
@@ -73,6 +73,7 @@ def forcing(
 
 
 @as_one
+@anew
 def between(
     constellation: Constellation,
     before: Moment,
@@ -88,6 +89,7 @@ def between(
 
 
 @as_one
+@anew
 def moment(constellation: Constellation, time: Scalar) -> Moment:
     """Orbit, Sun, and the sunlight on each surface in each attitude, at one moment.
 

@@ -6,8 +6,8 @@ part: `build` is differenced, once for all numbers, since it is a polynomial in 
 For a shell's altitude or local time the fleet is placed anew.
 
 Three copies of the fleet lie side by side, one for each headline, and satellites do not touch: one
-pull-back serves all three. Each record is computed again on the way back, so that memory holds one
-state a record and the steps of one record.
+pull-back serves all three. A few records at a time are computed again on the way back, so memory
+holds one state for each such block, and the states of one block's steps.
 
 What is right and what is not. Full batteries, the brakes of heat and charge, the edge of the shadow
 and the step at which an extreme falls are continuous: their slopes are right, one-sided at a kink.
@@ -43,6 +43,8 @@ from twin.simulate import Carry, Clock, course, segments
 
 HEADLINES = ("battery_least", "chip_hottest", "tokens_per_day")
 """Least share of charge, hottest chip (K), tokens a day."""
+
+RECORDS_A_BLOCK = 6  # are kept between; more save no time, and take memory
 
 SHARE = 1e-5  # of a number, by which the build is differenced: good to nine digits
 SHELL_KEYS = ("altitude_km", "ltan_h", "ltan_spread_h", "inclination_deg", "raan_deg")
@@ -96,7 +98,7 @@ def gradients(
         for t, leaf in zip(touched, leaves, strict=True)
     )
     groups = int(group.max()) + 1
-    program = reverse(jax.tree.structure(base), clock, own, groups)
+    program = reverse(jax.tree.structure(base), clock, own, groups, lanes.size)
     tiled = (jnp.asarray(np.tile(group, len(HEADLINES))), jnp.asarray(weight))
     values, events, pulled = program(base, *tiled)
     by = np.zeros((len(HEADLINES), len(names), groups))
@@ -120,7 +122,7 @@ def clock_of(scenario: Scenario, satellites: int) -> Clock:
 
 
 @lru_cache(maxsize=8)
-def reverse(structure: Any, clock: Clock, own: tuple[bool, ...], groups: int):
+def reverse(structure: Any, clock: Clock, own: tuple[bool, ...], groups: int, lanes: int):
     """A compiled pull-back: headlines, events and the slopes by those leaves that `own` marks.
 
     It takes a constellation and state of that tree structure, each lane's group, and the weights.
@@ -149,9 +151,7 @@ def reverse(structure: Any, clock: Clock, own: tuple[bool, ...], groups: int):
         }
         return values.sum(), (values, {k: v[:count] for k, v in happened.items()})
 
-    pull = jax.jit(
-        jax.grad(headlines, has_aux=True), compiler_options=devices.options(backwards=True)
-    )
+    pull = jax.jit(jax.grad(headlines, has_aux=True), compiler_options=devices.options(lanes))
 
     def run(tree: tuple[Constellation, State], group: Array, weight: Array):
         leaves = jax.tree.leaves(tree)
@@ -165,14 +165,21 @@ def reverse(structure: Any, clock: Clock, own: tuple[bool, ...], groups: int):
 
 
 def flown(constellation: Constellation, state: State, clock: Clock) -> State:
-    """The state after a whole run; on the way back each record is computed again."""
+    """The state after a whole run; on the way back some records at a time are computed again."""
     dt, pieces = jnp.asarray(clock.dt, jnp.float64), segments(clock.steps, clock.dt)
     begin, record = course(constellation, state, jnp.asarray(0), dt, clock.steps, pieces)
 
     def again(carry: Carry, index: Array) -> tuple[Carry, None]:
         return record(carry, index)[0], None
 
-    return jax.lax.scan(jax.checkpoint(again), begin, jnp.arange(clock.records))[0][0]
+    @jax.checkpoint
+    @devices.as_one
+    def block(carry: Carry, index: Array) -> tuple[Carry, None]:
+        return jax.lax.scan(again, carry, index)
+
+    size = max(d for d in range(1, RECORDS_A_BLOCK + 1) if clock.records % d == 0)
+    index = jnp.arange(clock.records).reshape(-1, size)
+    return jax.lax.scan(block, begin, index)[0][0]
 
 
 Move = dict[int, np.ndarray]

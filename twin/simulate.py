@@ -73,7 +73,12 @@ def rollout(
     are the segments of a record (see `forcing`).
     """
     carry, record = course(constellation, state, first, dt, steps, pieces)
-    (state, *_), telemetry = jax.lax.scan(record, carry, first + jnp.arange(records))
+
+    @devices.as_one
+    def flight(carry: Carry, index: Int[Array, "record"]) -> tuple[Carry, Telemetry]:
+        return jax.lax.scan(record, carry, index)
+
+    (state, *_), telemetry = flight(carry, first + jnp.arange(records))
     return state, telemetry
 
 
@@ -121,9 +126,7 @@ def live(
         state, lived = step(fleet, state, sky, following(waits, state.upsets), dt)
         return (state, sums.plus(lived, state, dt)), None
 
-    # On the way back a step is lived again, which is cheaper than to remember what is in it.
-    again = jax.checkpoint(one, prevent_cse=False)
-    return jax.lax.scan(again, (state, tally.empty(state)), skies)[0]
+    return jax.lax.scan(devices.anew(one), (state, tally.empty(state)), skies)[0]
 
 
 class Engine:
@@ -145,7 +148,7 @@ class Engine:
 
     def put(self, tree: Any, spec: Any) -> Any:
         """Laid over the devices; the last satellite flies again where the count does not divide."""
-        extra = -self.lanes % (self.mesh.devices.size * self.turns)
+        extra = devices.padded(self.lanes, self.mesh) - self.lanes
 
         def place(leaf: Any, where: P) -> jax.Array:
             if extra and where and where[-1] == "sat" and leaf.shape[-1] == self.lanes:
@@ -188,7 +191,8 @@ class Engine:
             check_vma=False,
         )
         with devices.compact():
-            lowered = jax.jit(mapped, compiler_options=devices.options()).lower(*arguments)
+            options = devices.options(devices.padded(self.lanes, self.mesh))
+            lowered = jax.jit(mapped, compiler_options=options).lower(*arguments)
         self._programs[records] = lowered.compile()
         self.compile_s += wall.perf_counter() - begin
 

@@ -37,10 +37,10 @@ def main() -> None:
 
     begin = time.perf_counter()
     with devices.compact():
-        forwards = jax.jit(tokens).lower(moving, still).compile(devices.options())
+        forwards = jax.jit(tokens).lower(moving, still).compile(devices.options(12))
         between = time.perf_counter()
         backwards = jax.jit(jax.grad(tokens)).lower(moving, still)
-        backwards = backwards.compile(devices.options(backwards=True))
+        backwards = backwards.compile(devices.options(12))
     end = time.perf_counter()
     there, back = [], []
     for _ in range(ROUNDS):

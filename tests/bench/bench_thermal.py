@@ -93,7 +93,7 @@ def compiled():
     state = in_rows(network), (jnp.full(LANES, 290.0),) * 12
     with devices.compact():
         lowered = jax.jit(rollout).lower(*state)
-    return lowered.compile(compiler_options=devices.options()), state
+    return lowered.compile(compiler_options=devices.options(LANES)), state
 
 
 def scipy_orbit(method: str) -> float:

@@ -111,7 +111,8 @@ class Network(Couplings):
         """
         steady = [a + g for a, g in zip(absorbed, generated, strict=True)]
         start = self.balanced(list(temperature), steady, turns=3, afresh=True)
-        stored = [c / (GAMMA * dt) for c in self.masses()]
+        often = 1 / (GAMMA * dt)
+        stored = [c * often for c in self.masses()]
         load, slope, bend = self.load(start, steady, payload)
         solve = factorise(*self.matrix(stored, slope, bend, paired=self.tight))
         ending = list(steady)
