@@ -37,7 +37,8 @@ from heat_networks import (  # noqa: E402
 )
 from oracles.thermal_radau import network_rate  # noqa: E402
 
-FLEET, LANES, STEPS, ORBIT, NIGHT, ROUNDS = 2800, 1400, 8640, 5740.0, 2150.0, 3
+FLEET, LANES, STEPS = 2800, devices.LANES_A_TURN, 8640
+ORBIT, NIGHT, ROUNDS = 5740.0, 2150.0, 5
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def compiled():
-    """The rollout of one core's share of the fleet, and its arguments."""
+    """The rollout of one block of satellites, and its arguments."""
     enclosed = tuple(int(n) for n in np.flatnonzero(GREY == 0))
     network = jax.tree.map(
         lambda x: jnp.broadcast_to(x[:, None], (len(x), LANES)), satellite(enclosed=enclosed)
@@ -84,6 +85,7 @@ def compiled():
         now = books.heat_residual(network, flows, temperature, after, dt)
         return after, jnp.maximum(gap, now)
 
+    @devices.as_one
     def rollout(network, temperature):
         def advance(carry, light):
             return step(network, *carry, light), None
