@@ -41,6 +41,22 @@ def calibrate(
     output: Annotated[
         Path | None, option(FIT, "-o", "--output", metavar="JSON", help="Write the fit here.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        option(FIT, "--profile", metavar="JSON", help="Write a payload profile, for twin run."),
+    ] = None,
+    lengths: Annotated[
+        str | None,
+        option(FIT, metavar="IN/OUT", help="Of the profile. Default: the longest sweep's."),
+    ] = None,
+    idle_w: Annotated[
+        float | None,
+        option(FIT, min=0.0, metavar="W", help="At rest, if you know: for the profile."),
+    ] = None,
+    busy_w: Annotated[
+        float | None,
+        option(FIT, min=0.0, metavar="W", help="At full load, where power was not measured."),
+    ] = None,
     heldout: Annotated[
         Path | None,
         option(FIT, metavar="TOML", help="Points no fit may see. Default: the shipped list."),
@@ -102,18 +118,31 @@ def calibrate(
         return
     if not measured:
         raise UsageProblem("FILE", "missing", "measured points to fit, or --predict")
-    _fit(measured, output, heldout, cap_w, json_)
+    _fit(measured, output, heldout, cap_w, json_, profile, lengths, (idle_w, busy_w))
 
 
 def _fit(
-    measured: str, output: Path | None, heldout: Path | None, cap_w: float, json_: bool
+    measured: str,
+    output: Path | None,
+    heldout: Path | None,
+    cap_w: float,
+    json_: bool,
+    profile: Path | None,
+    lengths: str | None,
+    watts: tuple[float | None, float | None],
 ) -> None:
     from serving import fit as fits
     from serving.measured import read, split
 
     if heldout is not None and not heldout.is_file():
         raise UsageProblem("--heldout", f"{heldout} does not exist", "a TOML file")
+    pair = _pair(lengths)
     whole = read(measured)
+    if profile:
+        from serving.profile import check
+        from serving.profile import profile as made
+
+        check(whole, *watts, pair)
     seen, apart = split(whole, heldout)
     from rich.console import Console
 
@@ -129,6 +158,9 @@ def _fit(
         line = []
     if output:
         output.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
+    if profile:
+        written = made(found, whole, *watts, pair)
+        profile.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     if json_:
         said = found.as_json() | {"straight_line_errors": line}
         typer.echo(json.dumps({k: v for k, v in said.items() if k != "draws"}))
@@ -149,8 +181,17 @@ def _fit(
         typer.echo(f"    {found.covered:.0%} of those lie in their 90 % bands; a line through the"
                    f" logarithms misses their throughput by {sum(line) / len(line):.0%} in the"
                    f" mean, {max(line):.0%} at worst")  # fmt: skip
-    if output:
-        typer.echo(f"\n  {output}")
+    for path in filter(None, (output, profile)):
+        typer.echo(f"\n  {path}")
+
+
+def _pair(lengths: str | None) -> tuple[int, int] | None:
+    if lengths is None:
+        return None
+    one, _, two = lengths.partition("/")
+    if not (one.isdigit() and two.isdigit()):
+        raise UsageProblem("--lengths", repr(lengths), "two whole numbers, such as 128/1024")
+    return int(one), int(two)
 
 
 def _errors(title: str, errors: dict[str, tuple[float, float]]) -> None:
