@@ -70,6 +70,10 @@ def calibrate(
     device: Annotated[
         str, option(PREDICT, metavar="NAME", help="A shipped fit, or a file of -o.")
     ] = "h100-sxm",
+    onto: Annotated[
+        str | None,
+        option(PREDICT, metavar="NAME", help="A device nobody measured, by its data sheet."),
+    ] = None,
     model: Annotated[
         str | None, option(PREDICT, metavar="NAME", help="Default: the one measured.")
     ] = None,
@@ -106,14 +110,19 @@ def calibrate(
                                f"--device {measured} predicts from a fit")  # fmt: skip
         from serving.forecast import Asked, forecast, load_fit, read_points
         from serving.schedule import Load
+        from serving.transfer import onto as moved_onto
 
-        fit = load_fit(device)
+        fit, moved = load_fit(device), None
+        if onto:
+            origin = fit.device
+            fit, cost = moved_onto(fit, onto)
+            moved = (origin, cost)
         rounds = num_prompts or max(50, 5 * concurrency)
         one = Asked(model or fit.model, precision or fit.precision,
                     Load(input_len, output_len, concurrency, rounds, cached_prompts),
                     kv_tokens)  # fmt: skip
         asked = list(read_points(points, fit)) if points else [one]
-        found = [forecast(fit, each, extrapolate) for each in asked]
+        found = [forecast(fit, each, extrapolate, moved) for each in asked]
         _tell_forecasts(fit, found, json_, table=points is not None)
         return
     if not measured:

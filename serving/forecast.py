@@ -76,8 +76,13 @@ def _shelf() -> Any:
     return files("assets").joinpath("fits")
 
 
-def forecast(fit: Fit, asked: Asked, extrapolate: bool = False) -> Forecast:
-    """Predict a load. Raises UsageProblem outside the measured unless told to `extrapolate`."""
+def forecast(
+    fit: Fit, asked: Asked, extrapolate: bool = False, moved: tuple[str, float] | None = None
+) -> Forecast:
+    """Predict a load. Raises UsageProblem outside the measured unless told to `extrapolate`.
+
+    `moved` is for a fit that `transfer.onto` made: from which device, and what that adds (log).
+    """
     own, model = find(fit.model), find(asked.model)
     load = asked.load
     if load.input_len + load.output_len > model.max_position:
@@ -96,6 +101,9 @@ def forecast(fit: Fit, asked: Asked, extrapolate: bool = False) -> Forecast:
                                "or say --kv-tokens")  # fmt: skip
     engine = replace(fit.engine, kv_tokens=tokens)
     outside, wider = [], 0.0
+    if moved:
+        outside.append(f"device {fit.device} (measured: {moved[0]})")
+        wider = moved[1]
     if model.name != own.name:
         outside.append(f"model {model.name} (measured: {own.name})")
         wider = np.hypot(wider, OTHER_MODEL)
