@@ -72,6 +72,7 @@ def both(command, path, *words):
     assert checked[2] == flown[2] and not (path.parent / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["glb", "obj"])
 def test_a_mesh_file_flies_from_end_to_end(command, tmp_path, kind):
     """The same satellite from a file and from parts: equal sunlight and temperatures."""
@@ -155,6 +156,7 @@ def test_parts_that_lie_in_each_other_are_named(command, tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_parts_that_reach_into_each_other_give_a_warning(command, tmp_path):
     """A can sunk by 0.1 of its 0.4: its end and a quarter of its sides, 2/6 of it."""
     path = scenario(tmp_path, BOX + WINGS + CAN.format(0.6))

@@ -107,6 +107,7 @@ def test_run_writes_a_store_and_prints_its_report(command, tiny, tmp_path):
     refused(command("resume", tmp_path / "run"), "finished", "twin show")
 
 
+@pytest.mark.slow
 def test_run_as_json_with_a_choice_of_variables(command, tiny, tmp_path):
     wanted = "payload_power,position"
     code, out, _ = command(

@@ -85,6 +85,7 @@ def test_each_class_has_its_own_heaters_and_keeps_the_battery_s():
     assert build(plain, fleet(plain))[0].satellites.heaters.nodes == (BATTERY,)
 
 
+@pytest.mark.slow
 def test_energy_of_heaters_is_booked_with_survival(command, tmp_path):
     """7 W on the structure of the two small ones for an hour: 14 Wh, and they are warmer."""
     reports, warm = [], []

@@ -174,6 +174,7 @@ def test_open_books_end_the_run(engine, small_shell):
         simulate(engine, bad)
 
 
+@pytest.mark.slow
 def test_gradients_of_a_rollout_are_finite_and_right(live, small_shell):
     """Final battery energy against array and radiator: reverse mode and a finite difference."""
     constellation, state = small_shell

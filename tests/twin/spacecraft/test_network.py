@@ -252,6 +252,7 @@ def warmest(network: Network, begin):
     return end.max() + end[BLANKET]
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_right():
     """Of the end of five minutes with respect to every number."""
     network, begin = satellite(PUMPED), jnp.full(12, 300.0)
