@@ -183,7 +183,7 @@ class Sampler:
     key: str = ""
     own: Callable[[], Iterable[int]] = lambda: ()  # process ids that are part of the benchmark
     counter: EnergyCounter | None = None
-    every: float = 0.5
+    every: float = 0.2  # a point of load may last less than a second
     series: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     energy: list[tuple[float, float]] = field(default_factory=list)
     missed: int = 0

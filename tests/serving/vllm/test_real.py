@@ -27,7 +27,7 @@ def ours_in_shared_memory():
 def test_a_sweep_from_the_command_line(command, vllm, tiny, tmp_path):
     before = ours_in_shared_memory()
     code, out, err = command(
-        "bench", tiny, "--weights", "random", "--lengths", "64/32", "--concurrency", "1,8",
+        "bench", tiny, "--weights", "random", "--lengths", "64/128", "--concurrency", "1,8",
         "--rate", "8", "--prompts", "24", "--repeats", "1", "-o", tmp_path / "c", "--json",
     )  # fmt: skip
     assert code == 0, err
@@ -40,10 +40,10 @@ def test_a_sweep_from_the_command_line(command, vllm, tiny, tmp_path):
     assert eight["output_throughput_tok_s"] > 1.5 * one["output_throughput_tok_s"]
     assert one["running_max"] <= 1 and eight["running_max"] <= 8
     assert rate["request_throughput_per_s"] < 8.5
-    record = json.loads((tmp_path / "c/points/in64_out32_c8_run1.seen.json").read_text())
+    record = json.loads((tmp_path / "c/points/in64_out128_c8_run1.seen.json").read_text())
     # To the token: the engine's own counters and the client's.
     assert record["server_counted"] == {
-        "preemptions": 0, "prompt_tokens": 24 * 64, "generation_tokens": 24 * 32,
+        "preemptions": 0, "prompt_tokens": 24 * 64, "generation_tokens": 24 * 128,
     }  # fmt: skip
     assert record["client_late_ms"] < 50
     assert ours_in_shared_memory() <= before
