@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,9 @@ UNITS = {
     "power": (1.0, "W, mean"),
 }
 FIT, PREDICT = "To fit", "To predict"
+OF_A_PROFILE = ("lengths", "idle_w", "busy_w")
+COLUMNS = ("model", "precision", "input_len", "output_len", "concurrency", "num_prompts",
+           "kv_tokens", "cached_prompts")  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +35,7 @@ def option(panel: str, *names: str, metavar: str | None = None, **more: Any) -> 
 
 
 def calibrate(
+    context: typer.Context,
     measured: Annotated[
         str | None,
         typer.Argument(
@@ -108,6 +113,9 @@ def calibrate(
         if measured:
             raise UsageProblem("FILE", f"{measured} beside --predict", "one of the two",
                                f"--device {measured} predicts from a fit")  # fmt: skip
+        _refuse(context, "given with --predict or --points", "for a fit", panel=FIT)
+        if points:
+            _refuse(context, "given with --points", "a column of the table", among=COLUMNS)
         from serving.forecast import Asked, forecast, load_fit, read_points
         from serving.schedule import Load
         from serving.transfer import onto as moved_onto
@@ -125,9 +133,31 @@ def calibrate(
         found = [forecast(fit, each, extrapolate, moved) for each in asked]
         _tell_forecasts(fit, found, json_, table=points is not None)
         return
+    _refuse(context, "given without --predict or --points", "for a prediction", panel=PREDICT)
     if not measured:
         raise UsageProblem("FILE", "missing", "measured points to fit, or --predict")
+    if not profile:
+        _refuse(context, "given without --profile", "beside --profile JSON", among=OF_A_PROFILE)
+    for name, path in (("--output", output), ("--profile", profile)):
+        if path and not path.parent.is_dir():
+            raise UsageProblem(name, f"{path.parent} is no folder", "a file in one that exists")
     _fit(measured, output, heldout, cap_w, json_, profile, lengths, (idle_w, busy_w))
+
+
+def _refuse(
+    context: typer.Context,
+    problem: str,
+    allowed: str,
+    panel: str | None = None,
+    among: Sequence[str] = (),
+) -> None:
+    """Nothing is dropped in silence: an option that this call would not read is an error."""
+    for each in context.command.params:
+        name = each.name or ""
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and (name in among or panel and getattr(each, "rich_help_panel", "") == panel):
+            raise UsageProblem(max(each.opts, key=len), problem, allowed)
 
 
 def _fit(

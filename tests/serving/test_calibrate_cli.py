@@ -4,6 +4,8 @@ import csv
 import io
 import json
 
+import pytest
+
 ROWS = "h100-sxm-qwen3-8b-bf16"
 LOAD = ("--input-len", "1024", "--output-len", "128", "--concurrency", "64")
 
@@ -63,3 +65,27 @@ def test_what_is_wrong_is_one_line(command, tmp_path):
     file = tmp_path / "summary.json"
     file.write_text("{}")
     refused(command("calibrate", file), "provenance")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((ROWS, "--onto", "agx-thor"), ("--onto", "without --predict")),
+        ((ROWS, "--model", "qwen3-4b"), ("--model", "without --predict")),
+        (("--predict", "--cap-w", "700"), ("--cap-w", "with --predict")),
+        (("--predict", "-o", "x.json"), ("--output", "with --predict")),
+        (("--points", "x.csv", "--concurrency", "3"), ("--concurrency", "a column")),
+        ((ROWS, "--lengths", "128/128"), ("--lengths", "without --profile")),
+        ((ROWS, "--idle-w", "9"), ("--idle-w", "without --profile")),
+        ((ROWS, "-o", "nowhere/x.json"), ("--output", "nowhere", "no folder")),
+        ((ROWS, "--profile", "nowhere/x.json"), ("--profile", "nowhere", "no folder")),
+    ],
+)
+def test_what_would_be_dropped_or_lost_is_refused_at_once(command, words, said):
+    refused(command("calibrate", *words), *said)
+
+
+def test_tables_that_cannot_be_fitted_are_not_offered(command):
+    result = command("calibrate", "elsewhere")
+    refused(result, "elsewhere", ROWS)
+    assert "single-stream" not in result[2]
