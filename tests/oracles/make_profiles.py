@@ -65,8 +65,8 @@ FACTS = {
 }
 
 
-def sources(*ids):
-    rows = [dict(zip(("title", "date", "licence"), FACTS[i].split("|"), strict=True)) for i in ids]
+def sources(*ids, facts=FACTS):
+    rows = [dict(zip(("title", "date", "licence"), facts[i].split("|"), strict=True)) for i in ids]
     rows = [{"id": i} | row for i, row in zip(ids, rows, strict=True)]
     return [{k: v.strip() for k, v in row.items() if v.strip()} for row in rows]
 
