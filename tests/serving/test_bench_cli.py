@@ -126,7 +126,11 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path):
         folder = tmp_path / "c"
         arguments = ["bench", "fake", "--url", url, "--lengths", "8/8", "--concurrency", "4,1",
                      "--prompts", "12", "--repeats", "1", "-o", str(folder)]  # fmt: skip
-        bench = subprocess.Popen([*twin, *arguments], stderr=subprocess.PIPE, text=True)
+        # A shell starts its background jobs, and so these tests there, deaf to Ctrl-C.
+        bench = subprocess.Popen(
+            [*twin, *arguments], stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         deadline = time.monotonic() + 30
         first = folder / "points/in8_out8_c4_run1.seen.json"
         while not first.exists() and time.monotonic() < deadline:
