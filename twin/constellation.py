@@ -19,10 +19,10 @@ from twin.arrays import Each, Rows, Switches
 from twin.environment.radiation import Upsets
 from twin.environment.sun import SunEphemeris
 from twin.orbits.elements import AbstractOrbit
-from twin.spacecraft.array import SolarArray
+from twin.spacecraft.array import SolarArray, Sunshine, Supply
 from twin.spacecraft.attitude import Attitude, Views, by_kind
 from twin.spacecraft.battery import Battery
-from twin.spacecraft.bus import Loads
+from twin.spacecraft.bus import Loads, Plan
 from twin.spacecraft.payload import Governor, Payload
 from twin.spacecraft.thermal import Heater, Network
 
@@ -91,15 +91,16 @@ class Satellite(eqx.Module):
     upsets: Upsets
     one: Float[Array, "*sat"]  # 1, which the compiler cannot know: see `fastmath.settled`
 
-    def still_rising(self, light: "Light", cells: Each, available: Each, wanted: Each) -> Each:
+    def still_rising(self, light: "Light", sun: Sunshine, supply: Supply, promise: Plan) -> Each:
         """Watts by which the heat of the array's front ends a step above its mean.
 
-        Of the electricity that comes with the light, what is `wanted` is taken out.
+        Of the electricity that comes with the light, what is wanted is taken out.
         """
         front = self.skin.front
-        ending = available + self.panels.power(light.late, cells, 0.0 * cells)
-        taken = jnp.minimum(ending, wanted) - jnp.minimum(available, wanted)
-        return self.skin.area[front] * self.skin.absorptance[front] * light.late - taken
+        ends = jnp.where(sun.end > sun.start, supply.high, supply.low)
+        taken = jnp.minimum(ends, promise.wanted) - promise.extracted
+        late = light.clear * (sun.end - sun.mean)
+        return self.skin.area[front] * self.skin.absorptance[front] * late - taken
 
 
 class Constellation(eqx.Module):
@@ -166,16 +167,15 @@ class State(eqx.Module):
 class Light(eqx.Module):
     """What a satellite receives during one step in one attitude."""
 
-    irradiance: Float[Array, "*sat"]  # W/m² of sunlight on the array's front
+    clear: Float[Array, "*sat"]  # W/m² on the array's front in full sunlight
     back: Float[Array, "*sat"]  # W/m² of albedo on the array's back
     heat: tuple[Each, ...]  # W absorbed from Sun and Earth, by surface
-    late: Float[Array, "*sat"]  # W/m² by which sunlight on the front ends above its mean
 
 
 class Sky(eqx.Module):
     """What the sky does to a satellite during one step, as means over it."""
 
-    sunlit: Float[Array, "*sat"]  # visible share of the Sun's disc
+    sun: Sunshine
     light: tuple[Light, ...]  # in each attitude
     upset_rate: Float[Array, "*sat"]  # 1/s
     up: Bool[Array, "*sat"]  # False once the orbit has left its domain (decayed)

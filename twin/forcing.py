@@ -22,10 +22,12 @@ from twin.constellation import (
 from twin.devices import anew, as_one
 from twin.environment.eclipse import mean_sunlit, shadow_coordinate, sunlit
 from twin.environment.radiation import proton_flux
+from twin.spacecraft.array import Sunshine
 from twin.spacecraft.attitude import TRACKING, Direction, pointing, seen
 from twin.spacecraft.attitude import place as placed
 
 SEGMENT = 60.0  # s, the longest stretch along which what the surfaces see runs straight
+DISC = 1.7  # of the shadow coordinate: a straight line that long is the Sun's disc as it hides
 
 
 class Sight(eqx.Module):
@@ -209,7 +211,7 @@ def _means(
     slope = now.shadow - before.shadow - bend
     shadow = before.shadow[None] + share * (slope[None] + share * bend[None])
     lit = mean_sunlit(shadow[:-1], shadow[1:])
-    rising = sunlit(shadow[1:]) - lit
+    sun = shining(sunlit(shadow[:-1]), lit, sunlit(shadow[1:]), shadow[1:] - shadow[:-1])
 
     def mean(start: Each, stop: Each) -> Float[Array, "step *sat"]:
         return start[None] + half * (stop - start)[None]
@@ -224,7 +226,15 @@ def _means(
             heat.append(lit * mean(start, stop) + (mirror[None] * albedo + steady[None]))
         clear = mean(a.irradiance, b.irradiance)
         back = albedo * view[skin.back][None]
-        light.append(Light(lit * clear, back, tuple(heat), rising * clear))
+        light.append(Light(clear, back, tuple(heat)))
     everywhere = jnp.zeros_like(lit)
     here = (now.here & before.here)[None] | (everywhere > 0)
-    return Sky(lit, tuple(light), rate[None] + everywhere, here)
+    return Sky(sun, tuple(light), rate[None] + everywhere, here)
+
+
+def shining(start: Each, mean: Each, end: Each, passed: Each) -> Sunshine:
+    """The visible share of the Sun over a step in which so much of the shadow `passed`."""
+    low, high = jnp.minimum(start, end), jnp.maximum(start, end)
+    edge = 0.5 * DISC / jnp.maximum(jnp.abs(passed), 0.5 * DISC)
+    room = jnp.minimum(mean - low, high - mean)
+    return Sunshine(mean, start, end, jnp.minimum(room, edge * (high - low)))

@@ -39,7 +39,7 @@ def decide(satellite: Satellite, state: State, sky: Sky, next_wait: Each, dt: Sc
     loads = satellite.loads
     return Orders(
         shed=shed,
-        mode=satellite.attitude.mode(sky.sunlit, shed >= SAFE),
+        mode=satellite.attitude.mode(sky.sun.mean, shed >= SAFE),
         heating=heating,
         heat=heat,
         demand=Demand(loads.survival + sum(heat), loads.comms, loads.isl),

@@ -42,7 +42,7 @@ def step(
     demand, duty = orders.demand, settled(one, orders.duty, "up", "draw")
     ration = orders.ration / one
     light = sky.facing(orders.mode)
-    available = satellite.panels.power(light.irradiance, temperature[ARRAY], light.back)
+    available = satellite.panels.supply(sky.sun, light.clear, temperature[ARRAY], light.back)
 
     def asked(chip: Each) -> tuple[Each, Each]:  # by the payload, and the slope in K
         return wish(payload, satellite.governor, duty, ration, chip)
@@ -50,8 +50,9 @@ def step(
     now, most = asked(temperature[CHIP])[0], asked(payload.throttle_start)[0]
     promise = plan(battery, demand, orders.shed, energy, cell, available, now, most, dt)
     promise = settled(
-        one, promise, "extracted", "survival", "comms", "isl", "payload_share", "room", "wanted"
-    )
+        one, promise, "extracted", "survival", "comms", "isl", "payload_share", "room", "wanted",
+        "swing",
+    )  # fmt: skip
     fed = promise.payload_share
     on = promise.survival / jnp.maximum(demand.survival, 1e-9)
     heating = [on * heat for heat in orders.heat]
@@ -69,13 +70,14 @@ def step(
         by_node(body.heat_capacity, waste),
         lambda chip: _times(fed, asked(chip)),
         dt,
-        late=(ARRAY, satellite.still_rising(light, temperature[ARRAY], available, promise.wanted)),
+        late=(ARRAY, satellite.still_rising(light, sky.sun, available, promise)),
     )
     asleep = duty.withheld * (payload.idle() - duty.draw)
     owed = stages.work(lambda chip: _times(1 - fed, asked(chip))) + asleep
     bus = settle(battery, promise, energy, cell, available, heat.payload, owed)
     bus = settled(one, bus, "charge", "discharge", "loss")
     energy_after = battery.after(energy, cell, bus.charge, bus.discharge, dt)
+    least = battery.least(energy, energy_after, promise.swing, dt)
 
     share, cool = fed * ration / one, stages.work(payload.throttle) / one
     done = tokens(payload, share, cool, stages.work(lambda t: _rest(payload.throttle(t))), duty)
@@ -85,8 +87,8 @@ def step(
     )  # fmt: skip
     limit = binding(duty, share, cool)
     lived = Lived(
-        bus, done, duty.up * share * cool, limit, sky.sunlit, sum(heating, 0 * on), orders,
-        residuals,
+        bus, done, duty.up * share * cool, limit, sky.sun.mean, least,
+        sum(heating, 0 * on), orders, residuals,
     )  # fmt: skip
     after = State(
         energy_after, temperature_after, bus.loss, bus.shunted, alive,

@@ -35,6 +35,7 @@ class Lived(eqx.Module):
     allowed: Float[Array, "*sat"]  # share of full work
     limit: Int[Array, "*sat"]
     sunlit: Float[Array, "*sat"]
+    battery_least: Float[Array, "*sat"]  # J, within the step
     heating: Float[Array, "*sat"]  # W that the heaters got
     orders: Orders
     residuals: Residuals
@@ -98,7 +99,7 @@ class Tally(eqx.Module):
             struck=self.struck + orders.struck.astype(self.struck.dtype),
             limit=lived.limit,
             mode=orders.mode,
-            battery_least=jnp.minimum(self.battery_least, state.battery_energy),
+            battery_least=jnp.minimum(self.battery_least, lived.battery_least),
             chip_hottest=jnp.maximum(self.chip_hottest, state.temperature[CHIP]),
             cell_hottest=jnp.maximum(self.cell_hottest, cell),
             cell_coldest=jnp.minimum(self.cell_coldest, cell),
@@ -215,5 +216,6 @@ def if_alive(alive: Bool[Array, "*sat"], after: State, before: State, lived: Liv
     state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), after, before)
     lived = jax.tree.map(lambda x: jnp.where(alive, x, jnp.zeros_like(x)), lived)
     limit = jnp.where(alive, lived.limit, Limit.FAULT)
+    least = jnp.where(alive, lived.battery_least, before.battery_energy)
     state = eqx.tree_at(lambda s: s.alive, state, alive)
-    return state, eqx.tree_at(lambda x: x.limit, lived, limit)
+    return state, eqx.tree_at(lambda x: (x.limit, x.battery_least), lived, (limit, least))

@@ -14,6 +14,7 @@ from twin.books import TOLERANCE
 from twin.build import build
 from twin.constellation import ARRAY, ARRAY_BACK, BATTERY, CHIP, COLD_PLATE, Light, Sky
 from twin.fleet import fleet
+from twin.spacecraft.array import Sunshine
 from twin.spacecraft.battery import Battery
 from twin.spacecraft.bus import BusFlows
 from twin.spacecraft.payload import TokenFlows
@@ -65,8 +66,8 @@ def crafted(pumped):
         shed=jnp.asarray(np.choose(lane % 6, (0, 3, 0, 2, 0, 3)), state.shed.dtype),
     )
     heat = tuple(60.0 + k + area * 300.0 * day for k, area in enumerate(satellites.skin.area))
-    light = Light(irradiance=1361.0 * day, back=20.0 * day, heat=heat, late=0.0 * day)
-    sky = Sky(day, (light,), jnp.zeros(LANES), jnp.ones(LANES, bool))
+    light = Light(clear=1361.0 * day, back=20.0 * day, heat=heat)
+    sky = Sky(Sunshine(day, day, day, 0 * day), (light,), jnp.zeros(LANES), jnp.ones(LANES, bool))
     return constellation, state, sky
 
 

@@ -11,6 +11,7 @@ import pytest
 from oracles import bupt1_fit as bupt
 
 from twin.constants import CELSIUS
+from twin.spacecraft.array import steady
 from twin.spacecraft.battery import RESISTANCE_TIME, Battery
 from twin.spacecraft.bus import Demand, plan, settle
 from twin.spacecraft.thermal import Network
@@ -114,7 +115,7 @@ def orbit(capacity, load):
     level, dt = jnp.zeros(many.shape, jnp.int32), jnp.asarray(4.0)
 
     def step(energy, available):
-        light = available * many
+        light = steady(available * many)
         promise = plan(battery, nothing, level, energy, cell, light, load, load, dt)
         share = promise.payload_share * load
         flows = settle(battery, promise, energy, cell, light, share, load - share)

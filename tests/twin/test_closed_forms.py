@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from twin.constants import CELSIUS, STEFAN_BOLTZMANN
+from twin.spacecraft.array import steady
 from twin.spacecraft.battery import RESISTANCE_TIME, Battery
 from twin.spacecraft.bus import Demand, plan, settle
 from twin.spacecraft.thermal import Network
@@ -102,7 +103,7 @@ def orbits(ratio, resistance, coulombic):
     level, cell, draw = jnp.zeros(many.shape, jnp.int32), 298.15 * many, load * many
 
     def step(energy, lit):
-        light = lit * ratio * load
+        light = steady(lit * ratio * load)
         promise = plan(battery, none, level, energy, cell, light, draw, draw, dt)
         fed = promise.payload_share * draw
         flows = settle(battery, promise, energy, cell, light, fed, draw - fed)

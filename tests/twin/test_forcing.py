@@ -240,7 +240,8 @@ def differences(constellation, seen, members, integrals, step=STEP):
             continue
         light = seen.light[kinds.index(design.attitude)]
         count = round(whole(place) / step)
-        flows = {"irradiance": light.irradiance, "behind": light.back, "sunlit": seen.sunlit}
+        lit = seen.sun.mean
+        flows = {"irradiance": lit * light.clear, "behind": light.back, "sunlit": lit}
         names = (STANDARD[node] for node in constellation.satellites.skin.nodes)
         flows |= dict(zip(names, light.heat, strict=True))
         for part, expected in integrals[index].items():
@@ -371,7 +372,7 @@ def test_long_steps_cost_little(built, program, scenario, members):
     found = program(built, 100.0)
     light = found.light[0]
     names = [STANDARD[node] for node in built.satellites.skin.nodes]
-    flows = {"irradiance": light.irradiance} | dict(zip(names, light.heat, strict=True))
+    flows = {"irradiance": found.sun.mean * light.clear} | dict(zip(names, light.heat, strict=True))
     error = {
         name: float(np.asarray(flow)[:58, index].sum() * 100.0 / expected[name].sum()) - 1
         for name, flow in flows.items()

@@ -90,6 +90,15 @@ class Battery(eqx.Module):
         inner, _ = self._inner(energy, temperature, charge, discharge)
         return energy + dt * jnp.where(inner > 0, self.coulombic_efficiency * inner, inner)
 
+    def least(self, energy: Each, after: Each, swing: Each, dt: Scalar) -> Each:
+        """Least stored energy (J) within a step that began with `energy` and ended with `after`.
+
+        `swing` (W) is what it lent in one part of the step and took back in the other, such as
+        before and after sunrise; its losses are left out, 3 % of that part of a step.
+        """
+        low = jnp.minimum(energy, after)
+        return jnp.maximum(low - dt * swing, jnp.minimum(low, self.floor))
+
     def loss(self, energy: Each, temperature: Each, charge: Each, discharge: Each) -> Each:
         """Heat (W) made by the resistance, and by charge that came in and did not stay."""
         inner, resistance = self._inner(energy, temperature, charge, discharge)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from twin.arrays import Each, Scalar
+from twin.spacecraft.array import Supply
 from twin.spacecraft.battery import Battery
 
 Level = Int[Array, "*sat"]
@@ -64,7 +65,7 @@ class Demand(eqx.Module):
 class Plan(eqx.Module):
     """What the bus can promise before the step: it binds, so no load is served from nothing."""
 
-    wanted: Float[Array, "*sat"]  # from the array, whatever it gives
+    wanted: Float[Array, "*sat"]  # from the array, at any moment of the step
     extracted: Float[Array, "*sat"]  # taken from it
     curtailed: Float[Array, "*sat"]  # left in the array, since nobody can use it
     survival: Float[Array, "*sat"]  # served
@@ -75,6 +76,7 @@ class Plan(eqx.Module):
     unserved_isl: Float[Array, "*sat"]
     payload_share: Float[Array, "*sat"]  # of what the payload asks for
     room: Float[Array, "*sat"]  # what the battery can take
+    swing: Float[Array, "*sat"]  # what it lends in one part of the step and takes in the other
     starved: Bool[Array, "*sat"]  # too little for survival and comms: safe mode comes next
 
 
@@ -104,7 +106,7 @@ def plan(
     level: Level,
     energy: Each,
     temperature: Each,
-    available: Each,
+    available: Supply,
     payload_now: Each,
     payload_most: Each,
     dt: Scalar,
@@ -115,9 +117,12 @@ def plan(
     what the payload would draw at its present temperature, `payload_most` what it could draw at
     any; asleep, both are its sleep's draw. The promise is measured by the second, the array is
     loaded by the first. In safe mode the payload's share is zero. `temperature` is the battery's.
+
+    Where the Sun rises or sets within the step, the array is loaded with what is wanted while it
+    shines, and the battery feeds the rest: a mean that suffices is no power in the dark.
     """
     reach = battery.reach(energy, temperature, dt)
-    supply = available + reach
+    supply = available.mean + reach
     safe, unlinked = level >= SAFE, level >= NO_ISL
     comms = jnp.where(safe, 0.0, demand.comms)
     isl = jnp.where(unlinked, 0.0, demand.isl)
@@ -134,13 +139,16 @@ def plan(
     share = jnp.where(short, after_isl / jnp.maximum(payload_most, 1e-9), 1.0)
     share = jnp.where(safe, 0.0, share)
     room = battery.room(energy, temperature, dt)
-    # The last term is for a battery too small to lend what the payload may rise by in the step.
-    wanted = served + jnp.maximum(share * payload_now + room, share * payload_most - reach)
+    loads = served + share * payload_now
+    wanted = loads + room
+    # A battery may be too small to lend what the dark part needs, or what the payload rises by.
+    least = jnp.minimum(available.mean, served + share * payload_most - reach)
+    extracted = jnp.maximum(available.drawn(wanted), least)
     essential = demand.survival + demand.comms
     return Plan(
         wanted=wanted,
-        extracted=jnp.minimum(available, wanted),
-        curtailed=jnp.maximum(available - wanted, 0.0),
+        extracted=extracted,
+        curtailed=jnp.maximum(available.mean - extracted, 0.0),
         survival=survival_served,
         comms=comms_served,
         isl=isl_served,
@@ -151,6 +159,7 @@ def plan(
         unserved_isl=jnp.where(unlinked, demand.isl, jnp.maximum(demand.isl - after_comms, 0.0)),
         payload_share=share,
         room=room,
+        swing=jnp.minimum(loads, extracted) - available.drawn(loads),
         starved=supply < jnp.where(safe, AMPLE * essential, essential),
     )
 
@@ -160,7 +169,7 @@ def settle(
     plan: Plan,
     energy: Each,
     temperature: Each,
-    available: Each,
+    available: Supply,
     payload: Each,
     unserved_payload: Each,
 ) -> BusFlows:
@@ -173,7 +182,7 @@ def settle(
     charge = jnp.clip(surplus, 0.0, plan.room)
     discharge = jnp.maximum(-surplus, 0.0)
     return BusFlows(
-        available=available,
+        available=available.mean,
         extracted=plan.extracted,
         curtailed=plan.curtailed,
         charge=charge,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from twin.environment.eclipse import shadow_coordinate, sunlit, sunlit_fraction
-from twin.spacecraft.array import SolarArray
+from twin.spacecraft.array import SolarArray, Supply, steady
 from twin.spacecraft.battery import RESISTANCE_TIME, Battery
 from twin.spacecraft.bus import NO_ISL, SAFE, Demand, Loads, plan, settle
 
@@ -58,7 +58,11 @@ def _moments(dt=10.0):
     energy = battery.floor + share * (capacity - battery.floor)
     energy = jnp.minimum(energy + jnp.asarray((edge == 2) * rng.uniform(0, 1000, n)), capacity)
     temperature = some(250, 330)
-    available = often_zero(5000)
+    low, more = often_zero(3500), often_zero(1500)  # in some the Sun rises or sets, soon or late
+    up = more * some(0, 1)
+    down = more - up
+    slope = jnp.minimum(jnp.minimum(up, down), 0.5 * more * some(0, 1))
+    available = Supply(low + up, low, low + more, slope)
     demand = Demand(often_zero(1000), often_zero(1000), often_zero(1000))
     level = jnp.asarray(rng.integers(0, 4, n))
     least, most = often_zero(500), often_zero(3000)
@@ -164,6 +168,18 @@ def test_below_freezing_the_array_is_curtailed():
     np.testing.assert_allclose((flows.available - flows.curtailed)[idle], served[idle], atol=1e-9)
 
 
+def test_what_the_battery_lends_for_a_part_of_the_step_stays_in_its_limits():
+    """Never below its floor, nor above the ends of the step; it counts where the Sun rises."""
+    (battery, _, _, before, _, available, *_), after, _, promise = _moments()
+    given = jax.tree.map(jnp.asarray, (battery, before, after, promise.swing))
+    least = np.asarray(given[0].least(*given[1:], DT))
+    assert (promise.swing >= -1e-9).all()
+    assert (least <= np.minimum(before, after) + 1e-6).all()
+    assert (least >= np.minimum(np.minimum(before, after), battery.floor) - 1e-6).all()
+    assert ((available.high > available.low) & (promise.swing > 1.0)).sum() > 1000
+    assert (promise.swing[available.high == available.low] < 1e-6).all()
+
+
 def test_slopes_are_finite_at_every_edge():
     battery, demand, level, energy, temperature, available, *_ = _moments()[0]
 
@@ -202,8 +218,9 @@ def _day(battery, loads, start, available, temperature, dt, sheds=True):
     """
     hundred = jnp.full_like(start, 100.0)
 
-    def step(carry, available):
+    def step(carry, power):
         energy, level = carry
+        available = steady(power)
         demand = Demand(loads.survival, loads.comms, loads.isl)
         ask = jnp.where(level >= 1, 0.0, hundred)
         promise = plan(battery, demand, level, energy, temperature, available, ask, ask, dt)
@@ -354,7 +371,8 @@ def _basilisk_orbits():
     nothing, heat, dt = jnp.asarray(0.0), jnp.asarray(293.15), jnp.asarray(30.0)
 
     def step(energy, row):
-        available, load = row
+        power, load = row
+        available = steady(power)
         demand, level = Demand(load, nothing, nothing), jnp.asarray(0)
         promise = plan(ideal, demand, level, energy, heat, available, nothing, nothing, dt)
         flows = settle(ideal, promise, energy, heat, available, nothing, nothing)
