@@ -97,8 +97,8 @@ class Satellite(eqx.Module):
         Of the electricity that comes with the light, what is wanted is taken out.
         """
         front = self.skin.front
-        ends = jnp.where(sun.end > sun.start, supply.high, supply.low)
-        taken = jnp.minimum(ends, promise.wanted) - promise.extracted
+        ending = supply.always + supply.full * sun.end
+        taken = jnp.minimum(ending, promise.wanted) - promise.extracted
         late = light.clear * (sun.end - sun.mean)
         return self.skin.area[front] * self.skin.absorptance[front] * late - taken
 

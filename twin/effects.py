@@ -1,8 +1,8 @@
 """What a little more of each number would do to a class: slopes, and secants beside them.
 
-Slopes come from one reverse pass, in which every event stays at its step (see `gradients`). Secants
-are runs with a number 2 % larger and 2 % smaller, in which events move as they will. Where the two
-differ, the secant is what a change of that size really does.
+Slopes come from one reverse pass, in which most events stay at their step (see `gradients`).
+Secants are runs with a number 2 % larger and 2 % smaller, in which events move as they will. Where
+the two differ, the secant is what a change of that size really does.
 """
 
 from collections.abc import Callable, Sequence

@@ -27,7 +27,7 @@ from twin.spacecraft.attitude import TRACKING, Direction, pointing, seen
 from twin.spacecraft.attitude import place as placed
 
 SEGMENT = 60.0  # s, the longest stretch along which what the surfaces see runs straight
-DISC = 1.7  # of the shadow coordinate: a straight line that long is the Sun's disc as it hides
+STILL = 1e-3  # of the shadow coordinate, in a step: the light hardly changes
 
 
 class Sight(eqx.Module):
@@ -211,7 +211,8 @@ def _means(
     slope = now.shadow - before.shadow - bend
     shadow = before.shadow[None] + share * (slope[None] + share * bend[None])
     lit = mean_sunlit(shadow[:-1], shadow[1:])
-    sun = shining(sunlit(shadow[:-1]), lit, sunlit(shadow[1:]), shadow[1:] - shadow[:-1])
+    pace = 1 / jnp.maximum(jnp.abs(shadow[1:] - shadow[:-1]), STILL)
+    sun = Sunshine(lit, sunlit(shadow[:-1]), sunlit(shadow[1:]), pace)
 
     def mean(start: Each, stop: Each) -> Float[Array, "step *sat"]:
         return start[None] + half * (stop - start)[None]
@@ -230,11 +231,3 @@ def _means(
     everywhere = jnp.zeros_like(lit)
     here = (now.here & before.here)[None] | (everywhere > 0)
     return Sky(sun, tuple(light), rate[None] + everywhere, here)
-
-
-def shining(start: Each, mean: Each, end: Each, passed: Each) -> Sunshine:
-    """The visible share of the Sun over a step in which so much of the shadow `passed`."""
-    low, high = jnp.minimum(start, end), jnp.maximum(start, end)
-    edge = 0.5 * DISC / jnp.maximum(jnp.abs(passed), 0.5 * DISC)
-    room = jnp.minimum(mean - low, high - mean)
-    return Sunshine(mean, start, end, jnp.minimum(room, edge * (high - low)))

@@ -9,12 +9,13 @@ Three copies of the fleet lie side by side, one for each headline, and satellite
 pull-back serves all three. A few records at a time are computed again on the way back, so memory
 holds one state for each such block, and the states of one block's steps.
 
-What is right and what is not. Full batteries, the brakes of heat and charge, the edge of the shadow
-and the step at which an extreme falls are continuous: their slopes are right, one-sided at a kink.
-Events are not: a level of load shedding, a heater, a shutdown by heat, an upset, an attitude that
-changes in the dark. The slope is then that of a run in which every event stays at its step;
-`Slopes.events` names them. What surfaces see of each other was traced for the areas as they are,
-and is held; what they see of the Earth at another altitude is differenced by two more passes.
+What is right and what is not. Full batteries, the brakes of heat and charge, the edge of the
+shadow, the moment at which the payload is put to sleep or woken and the step at which an extreme
+falls are continuous: their slopes are right, one-sided at a kink. Other events are not: laser
+terminals off, safe mode, a heater, a shutdown by heat, an upset, an attitude that changes in the
+dark. The slope is then that of a run in which each of these stays at its step; `Slopes.events`
+names them. What surfaces see of each other was traced for the areas as they are, and is held; what
+they see of the Earth at another altitude is differenced by two more passes.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """What the flight software decides for a step, from what it measures at its start."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -7,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from twin.arrays import Each, Scalar, Switches
 from twin.constellation import CHIP, Limit, Satellite, Sky, State
 from twin.environment.radiation import ticked
-from twin.spacecraft.bus import SAFE, Demand
+from twin.spacecraft.bus import SAFE, Demand, Plan
 from twin.spacecraft.payload import Duty, duty
 
 
@@ -49,6 +51,29 @@ def decide(satellite: Satellite, state: State, sky: Sky, next_wait: Each, dt: Sc
         hazard_left=hazard_left,
         struck=struck,
     )
+
+
+def timed(
+    satellite: Satellite, state: State, orders: Orders, promise: Plan, draw: Each, dt: Scalar
+) -> Orders:
+    """The orders with the payload put to sleep, or woken, at its moment within the step.
+
+    The charge runs straight, by what is promised and what the payload would `draw` (W) at its
+    level. It wakes for as long as there is power to spare, and works in the next step.
+    """
+    battery, payload = satellite.battery, satellite.payload
+    energy, served = state.battery_energy, promise.survival + promise.comms + promise.isl
+    net = jnp.minimum(promise.extracted - served - promise.payload_share * draw, promise.room)
+    now, ahead = battery.charge(energy), battery.charge(energy + dt * net)
+    awake = satellite.loads.awake(orders.shed, now, ahead)
+    most = jnp.maximum(payload.devices * payload.full_power, 1e-9)
+    awake = jnp.where(orders.shed > 0, jnp.minimum(awake, promise.spare / most), awake)
+    work = duty(
+        payload, satellite.governor, state.down, orders.shed, orders.tripped, orders.struck, dt,
+        awake / satellite.one,
+    )  # fmt: skip
+    asleep = (awake < 1).astype(orders.shed.dtype)
+    return replace(orders, duty=work, shed=jnp.maximum(orders.shed, asleep))
 
 
 def binding(duty: Duty, share: Each, cool: Each) -> Int[Array, "*sat"]:

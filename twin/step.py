@@ -17,7 +17,7 @@ from twin.constellation import (
     by_node,
 )  # fmt: skip
 from twin.fastmath import settled
-from twin.orders import binding, decide
+from twin.orders import binding, decide, timed
 from twin.spacecraft.bus import plan, settle
 from twin.spacecraft.payload import tokens, wish
 from twin.tally import Lived, if_alive
@@ -39,12 +39,12 @@ def step(
     battery = satellite.battery.now(energy, cell, one)
 
     orders = decide(satellite, state, sky, next_wait, dt)
-    demand, duty = orders.demand, settled(one, orders.duty, "up", "draw")
-    ration = orders.ration / one
+    demand, ration = orders.demand, orders.ration / one
     light = sky.facing(orders.mode)
     available = satellite.panels.supply(sky.sun, light.clear, temperature[ARRAY], light.back)
+    duty = settled(one, orders.duty, "up", "draw")
 
-    def asked(chip: Each) -> tuple[Each, Each]:  # by the payload, and the slope in K
+    def asked(chip: Each) -> tuple[Each, Each]:  # by the payload on its duty, and the slope in K
         return wish(payload, satellite.governor, duty, ration, chip)
 
     now, most = asked(temperature[CHIP])[0], asked(payload.throttle_start)[0]
@@ -53,6 +53,8 @@ def step(
         one, promise, "extracted", "survival", "comms", "isl", "payload_share", "room", "wanted",
         "swing",
     )  # fmt: skip
+    orders = timed(satellite, state, orders, promise, now, dt)
+    duty = settled(one, orders.duty, "up", "draw")
     fed = promise.payload_share
     on = promise.survival / jnp.maximum(demand.survival, 1e-9)
     heating = [on * heat for heat in orders.heat]
@@ -72,8 +74,7 @@ def step(
         dt,
         late=(ARRAY, satellite.still_rising(light, sky.sun, available, promise)),
     )
-    asleep = duty.withheld * (payload.idle() - duty.draw)
-    owed = stages.work(lambda chip: _times(1 - fed, asked(chip))) + asleep
+    owed = stages.work(lambda chip: _times(1 - fed, asked(chip))) + duty.denied
     bus = settle(battery, promise, energy, cell, available, heat.payload, owed)
     bus = settled(one, bus, "charge", "discharge", "loss")
     energy_after = battery.after(energy, cell, bus.charge, bus.discharge, dt)
@@ -83,7 +84,7 @@ def step(
     done = tokens(payload, share, cool, stages.work(lambda t: _rest(payload.throttle(t))), duty)
     residuals = books.audit(
         body, (energy, temperature), (energy_after, temperature_after), (bus, heat, done),
-        (demand, stages.work(asked) + asleep), waiting=state.battery_loss + state.shunted, dt=dt,
+        (demand, stages.work(asked) + duty.denied), state.battery_loss + state.shunted, dt,
     )  # fmt: skip
     limit = binding(duty, share, cool)
     lived = Lived(

@@ -94,7 +94,10 @@ class Tally(eqx.Module):
             lost_to_heat=self.lost_to_heat + lived.tokens.lost_to_heat,
             lost_to_fault=self.lost_to_fault + lived.tokens.lost_to_fault,
             limited=_counted(self.limited, [lived.limit == kind for kind in Limit]),
-            shed=_counted(self.shed, [orders.shed > level for level in range(LEVELS)]),
+            shed=(
+                self.shed[0] + orders.duty.withheld,
+                *_counted(self.shed[1:], [orders.shed > level for level in range(1, LEVELS)]),
+            ),
             down=self.down + orders.duty.restarting,
             struck=self.struck + orders.struck.astype(self.struck.dtype),
             limit=lived.limit,

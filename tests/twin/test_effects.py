@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from twin.build import nominal
-from twin.effects import SECANT, Effects, effects, emittances, numbers
+from twin.effects import APART, SECANT, Effects, effects, emittances, numbers
 from twin.fleet import fleet
-from twin.gradients import HEADLINES, Slopes
+from twin.gradients import Slopes
 from twin.load import load, parse
 
 SHED = """
@@ -106,39 +106,30 @@ def test_what_differs_by_more_than_a_tenth_is_told_if_it_is_seen():
     assert apart.tolist() == [[True, False], [True, False], [False, True]]
 
 
-@pytest.mark.slow
-def test_with_load_shedding_slopes_agree_with_secants_or_are_flagged():
-    """All six numbers, in a night in which the payload is put to sleep: sign, and size by ±2 %.
-
-    Within a tenth: seventeen of the eighteen. Charge by altitude has the sign alone: it changes
-    little, and a third of that is the moment of shedding. There the secant must be told.
-    """
-    scenario = parse(SHED)
+def agree(text):
+    """Slopes and ±2 % secants of a scenario, compared wherever a number does something."""
+    scenario = parse(text)
     found = effects(scenario, fleet(scenario), ["a"], np.arange(1))
     slopes, at = found.slopes, found.at
     assert slopes.names == SIZES + ORBIT
     assert slopes.events[0]["shed_h"] > 0.2, "loads are shed"
-    ours, beside, apart = slopes.by[..., 0], found.secants[..., 0], found.apart()[..., 0]
+    ours, beside = slopes.by[..., 0], found.secants[..., 0]
     unit = np.array([1.0, 1.0, slopes.values[2, 0]])[:, None]
-    share = np.abs(beside) * SECANT * at / unit
-    print(ours / beside, apart, share)
-    seen = share > 1e-5  # of the charge, of the tokens, or kelvins
-    assert seen.sum() >= 16 and seen.any(axis=0).all(), "each number does something"
-    assert (ours[seen] * beside[seen] > 0).all(), "in sign"
-    exact = np.ones_like(seen)
-    exact[0, slopes.names.index("shell.0.altitude_km")] = False
-    np.testing.assert_allclose(ours[seen & exact], beside[seen & exact], rtol=0.1)
-    assert not apart[exact].any()
-    assert apart[~exact].all(), "and what differs is flagged"
+    seen = np.abs(beside) * SECANT * at / unit > 1e-5  # of the charge, of the tokens, or kelvins
+    print(np.where(seen, ours / beside, np.nan).round(3))
+    assert seen.sum() >= 14 and seen.any(axis=0).all(), "each number does something"
+    larger = np.maximum(np.abs(ours), np.abs(beside))
+    assert (np.abs(ours - beside) <= APART * larger)[seen].all(), "by a tenth of the larger"
+    assert not found.apart().any()
 
 
 @pytest.mark.slow
-def test_secants_are_flagged_where_what_is_switched_moves():
-    """Longer, so that the payload wakes again: the tokens follow when, which slopes do not see."""
-    text = SHED.replace("duration_h = 1.25", "duration_h = 3")
-    scenario = parse(text)
-    found = effects(scenario, fleet(scenario), ["a"], np.arange(1))
-    tokens = HEADLINES.index("tokens_per_day"), found.slopes.names.index("class.a.battery_wh")
-    print(found.slopes.by[tokens], found.secants[tokens], found.slopes.events)
-    assert found.apart()[tokens].any()
-    assert found.secants[tokens] > 0
+def test_in_a_night_with_load_shedding_slopes_agree_with_secants():
+    """All six numbers, in a night in which the payload is put to sleep: sign, size by 10 %."""
+    agree(SHED)
+
+
+@pytest.mark.slow
+def test_slopes_agree_with_secants_where_the_payload_wakes_again():
+    """Longer: the tokens follow when it sleeps and when it wakes."""
+    agree(SHED.replace("duration_h = 1.25", "duration_h = 3"))

@@ -16,42 +16,53 @@ Share = float | Float[Array, "*any"] | np.ndarray
 
 
 class Sunshine(eqx.Module):
-    """The visible share of the Sun in a step, in which it may rise or set.
-
-    `slope` is half the share of the step that the edge of the shadow takes to pass, times what it
-    changes: never more than a line from one end to the other, through the mean, leaves room for.
-    """
+    """The visible share of the Sun in a step, in which it may rise or set."""
 
     mean: Float[Array, "*any"]
     start: Float[Array, "*any"]
     end: Float[Array, "*any"]
-    slope: Float[Array, "*any"]
+    pace: Float[Array, "*any"]  # steps in which the shadow would move by a solar radius
 
 
 class Supply(eqx.Module):
-    """What an array can give (W) in a step."""
+    """What an array can give (W) in a step: `always`, and what is `full` sunlight's."""
 
+    always: Float[Array, "*sat"]
+    full: Float[Array, "*sat"]
     mean: Float[Array, "*sat"]
-    low: Float[Array, "*sat"]  # the darker end of the step
-    high: Float[Array, "*sat"]  # the brighter end
-    slope: Float[Array, "*sat"]  # as in `Sunshine`
+    low: Float[Array, "*any"]  # visible share of the Sun at the darker end of the step
+    high: Float[Array, "*any"]  # at the brighter end
+    pace: Float[Array, "*any"]  # as in `Sunshine`
 
     def drawn(self, wanted: Each) -> Each:
         """Mean of the lesser of what there is and what is `wanted` (W), moment by moment.
 
-        The power rests at one level, goes straight to the other and rests there, as long as the
-        mean tells: over a sunset in low orbit within 0.05 s of full power, 0.7 % of its length.
+        The limb crosses the Sun's disc at an even pace: over a sunset within 0.02 % of its length,
+        2 ms of full power in low orbit.
         """
-        span = jnp.maximum(self.high - self.low, NEARLY_STEADY)
-        met = jnp.clip((wanted - self.low) / span, 0.0, 1.0)
-        return jnp.minimum(self.low, wanted) + met * (
-            (self.mean - self.low) + (1 - met) * self.slope
-        )
+        span = self.high - self.low
+        met = (wanted - self.always) - self.full * self.low
+        met = jnp.clip(met / jnp.maximum(self.full * span, NEARLY_STEADY), 0.0, 1.0)
+        low, high, here = (_sagging(x) for x in (self.low, self.high, self.low + met * span))
+        bend = self.full * jnp.maximum(self.pace * ((low - here) + met * (high - low)), 0.0)
+        darkest = self.always + self.full * self.low
+        chord = jnp.minimum(darkest, wanted) + met * (self.mean - darkest)
+        return jnp.minimum(chord + bend, jnp.minimum(self.mean, wanted))
+
+
+def _sagging(share: Each) -> Each:
+    """Integral over the visible share of the Sun, from 0, of its centre's height over the limb.
+
+    Height in solar radii, so that it falls from 0 to -0.212 and comes back; a fit, within 0.0003.
+    """
+    x = share * (1 - share)
+    return -x * (0.95554 - x * (0.63140 - 0.82295 * x))
 
 
 def steady(power: Each) -> Supply:
     """The same power throughout."""
-    return Supply(power, power, power, 0 * power)
+    none = 0 * power
+    return Supply(power, none, power, none, none, none)
 
 
 class SolarArray(eqx.Module):
@@ -84,8 +95,7 @@ class SolarArray(eqx.Module):
         full = self.power(clear, temperature, 0.0 * back)
         always = self.power(0.0 * clear, temperature, back)
         low, high = jnp.minimum(sun.start, sun.end), jnp.maximum(sun.start, sun.end)
-        mean, low, high = (always + full * share for share in (sun.mean, low, high))
-        return Supply(mean, low, high, full * sun.slope)
+        return Supply(always, full, always + full * sun.mean, low, high, sun.pace)
 
 
 def aged(efficiency: Share, years: Share, loss_per_year: Share) -> Share:

@@ -53,6 +53,18 @@ class Loads(eqx.Module):
         mild = jnp.where(unlinked, zero + NO_ISL, jnp.where(asleep, zero + NO_PAYLOAD, zero))
         return jnp.where(safe | starved, zero + SAFE, mild)
 
+    def awake(self, level: Level, charge: Each, ahead: Each) -> Each:
+        """Share of a step in which the payload is served, while charge runs to what lies `ahead`.
+
+        At level 0 until the charge is short; at level 1 from its release on.
+        """
+        change = ahead - charge
+        at = jnp.where(level <= 0, self.shed_below[0], self.restored_above[0])
+        crossed = (change * (ahead - at) > 0) & ((level <= 0) == (change < 0))
+        before = (at - charge) / jnp.where(crossed, change, 1.0)
+        first = jnp.where(crossed, jnp.clip(before, 0.0, 1.0), 1.0)
+        return jnp.where(level <= 0, first, jnp.where(level == NO_PAYLOAD, 1 - first, 0.0))
+
 
 class Demand(eqx.Module):
     """What the consumers but the payload ask for in this step (W), shed or not."""
@@ -76,6 +88,7 @@ class Plan(eqx.Module):
     unserved_isl: Float[Array, "*sat"]
     payload_share: Float[Array, "*sat"]  # of what the payload asks for
     room: Float[Array, "*sat"]  # what the battery can take
+    spare: Float[Array, "*sat"]  # what could be served besides
     swing: Float[Array, "*sat"]  # what it lends in one part of the step and takes in the other
     starved: Bool[Array, "*sat"]  # too little for survival and comms: safe mode comes next
 
@@ -159,6 +172,7 @@ def plan(
         unserved_isl=jnp.where(unlinked, demand.isl, jnp.maximum(demand.isl - after_comms, 0.0)),
         payload_share=share,
         room=room,
+        spare=jnp.maximum(extracted + reach - (served + share * payload_most), 0.0),
         swing=jnp.minimum(loads, extracted) - available.drawn(loads),
         starved=supply < jnp.where(safe, AMPLE * essential, essential),
     )

@@ -105,6 +105,7 @@ class Duty(eqx.Module):
     withheld: Float[Array, "*sat"]  # put to sleep or off by the bus
     hot: Float[Array, "*sat"]  # off by its own heat
     draw: Float[Array, "*sat"]  # W, all devices, over the step and without any work
+    denied: Float[Array, "*sat"]  # W by which the bus keeps that below idle
     down: Float[Array, "*sat"]  # s of powered time until it works, at the step's end
 
 
@@ -116,6 +117,7 @@ def duty(
     tripped: Bool[Array, "*sat"],
     upset: Bool[Array, "*sat"],
     dt: Scalar,
+    awake: Each | None = None,
 ) -> Duty:
     """The computer's step, from the seconds it is still `down` and what happens to it.
 
@@ -124,28 +126,28 @@ def duty(
     it was restarting already. An `upset` strikes at the step's beginning and costs a restart, awake
     or asleep. The countdown runs only while the computer is on, at idle power; what is left of a
     step is worked, so a step of an hour loses a restart and no more. Where the bus withholds power
-    heat is not blamed. Level and trip hold for the whole step.
+    heat is not blamed. A trip holds for the whole step. The level does too, unless `awake` is the
+    share of the step in which the payload is served: at level 0 that comes first, at 1 last.
 
     Source: none; the states are those of any computer, and their durations are the profile's.
     """
-    served = shed <= 0
-    on = served & ~tripped
-    asleep = (shed > 0) & (shed < 3) & ~tripped
-    lost = upset | ((shed >= 3) | tripped)  # the model is no longer in memory
+    served, able = shed <= 0, (shed < 3) & ~tripped
+    if awake is None:
+        awake = jnp.where(served, jnp.ones_like(down), jnp.zeros_like(down))
+    lost = upset | ~able  # the model is no longer in memory
     needed = jnp.where(lost, jnp.maximum(down, governor.restart), down)
-    needed = jnp.where(asleep, jnp.maximum(needed, governor.wake), needed)
-    spent = jnp.minimum(needed, dt)
-    share = spent / dt
-    one, none = jnp.ones_like(share), jnp.zeros_like(share)
+    needed = jnp.where(able & ~served, jnp.maximum(needed, governor.wake), needed)
+    spent = jnp.where(able, jnp.minimum(needed, awake * dt), 0.0)
+    left, idle = needed - spent, payload.idle()
+    asleep = jnp.where(able, payload.devices * governor.sleep_power, 0.0)
     return Duty(
-        up=jnp.where(on, (dt - spent) / dt, none),
-        restarting=jnp.where(on, share, none),
-        withheld=jnp.where(served, none, one),
-        hot=jnp.where(served & tripped, one, none),
-        draw=jnp.where(
-            on, payload.idle(), jnp.where(asleep, payload.devices * governor.sleep_power, none)
-        ),
-        down=jnp.where(on, needed - spent, needed),
+        up=jnp.where(able, (awake * dt - spent) / dt, 0.0),
+        restarting=spent / dt,
+        withheld=1 - awake,
+        hot=jnp.where(tripped, awake, 0.0),
+        draw=jnp.where(able, awake * idle, 0.0) + (1 - awake) * asleep,
+        denied=(1 - awake) * (idle - asleep),
+        down=jnp.where(served & (awake < 1), jnp.maximum(left, governor.wake), left),
     )
 
 

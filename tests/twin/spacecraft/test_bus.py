@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twin.environment.eclipse import shadow_coordinate, sunlit, sunlit_fraction
+from twin.environment.eclipse import mean_sunlit, shadow_coordinate, sunlit, sunlit_fraction
 from twin.spacecraft.array import SolarArray, Supply, steady
 from twin.spacecraft.battery import RESISTANCE_TIME, Battery
 from twin.spacecraft.bus import NO_ISL, SAFE, Demand, Loads, plan, settle
@@ -58,11 +58,11 @@ def _moments(dt=10.0):
     energy = battery.floor + share * (capacity - battery.floor)
     energy = jnp.minimum(energy + jnp.asarray((edge == 2) * rng.uniform(0, 1000, n)), capacity)
     temperature = some(250, 330)
-    low, more = often_zero(3500), often_zero(1500)  # in some the Sun rises or sets, soon or late
-    up = more * some(0, 1)
-    down = more - up
-    slope = jnp.minimum(jnp.minimum(up, down), 0.5 * more * some(0, 1))
-    available = Supply(low + up, low, low + more, slope)
+    always, full = often_zero(500), often_zero(4500)
+    begin, passed = some(-3, 3), often_zero(3) + 1e-3  # in some the Sun rises or sets
+    ends = [sunlit(begin), sunlit(begin + passed)]
+    mean = always + full * mean_sunlit(begin, begin + passed)
+    available = Supply(always, full, mean, *ends, 1 / passed)
     demand = Demand(often_zero(1000), often_zero(1000), often_zero(1000))
     level = jnp.asarray(rng.integers(0, 4, n))
     least, most = often_zero(500), often_zero(3000)
@@ -295,6 +295,19 @@ def test_shedding_goes_up_at_once_and_down_past_the_release():
         level = loads.shed(level, jnp.asarray([charge]), jnp.asarray([starved]))
         assert level.dtype == jnp.int32
         assert int(level[0]) == expected, (charge, starved)
+
+
+def test_the_payload_sleeps_and_wakes_at_its_moment():
+    loads = jax.tree.map(lambda x: x[..., :1], _loads())
+    #   level, charge, charge ahead -> share of the step awake; shed below 0.6, back above 0.7
+    story = [
+        (0, 0.62, 0.58, 0.5), (0, 0.62, 0.60, 1.0), (0, 0.62, 0.70, 1.0), (0, 0.60, 0.50, 0.0),
+        (0, 0.61, 0.57, 0.25), (1, 0.69, 0.73, 0.75), (1, 0.69, 0.70, 0.0), (1, 0.65, 0.60, 0.0),
+        (1, 0.70, 0.80, 1.0), (2, 0.69, 0.73, 0.0), (3, 0.69, 0.73, 0.0), (0, 0.62, 0.62, 1.0),
+    ]  # fmt: skip
+    for level, charge, ahead, expected in story:
+        share = loads.awake(*(jnp.asarray([x]) for x in (level, charge, ahead)))
+        assert float(share[0]) == pytest.approx(expected, abs=1e-12), (level, charge, ahead)
 
 
 def test_hysteresis_does_not_chatter():

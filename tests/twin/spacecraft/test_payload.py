@@ -194,6 +194,30 @@ def test_long_steps_do_what_seconds_do():
         np.testing.assert_allclose(coarse, fine, atol=1e-9)
 
 
+def test_a_step_partly_asleep_is_its_two_parts_one_after_the_other():
+    """Awake first at level 0, last at level 1: shares, draw, countdown, of two whole steps."""
+    rng = np.random.default_rng(8)
+    n, dt = 500, 10.0
+    down, awake = jnp.asarray(rng.uniform(-8, 30, n).clip(0)), jnp.asarray(rng.random(n))
+    payload, governor = many(PAYLOAD, n), many(GOVERNOR, n)
+    never, each = jnp.zeros(n, bool), jax.vmap(duty)
+    for level in (ON, ASLEEP):
+        spent = duty(
+            payload, governor, down, jnp.full(n, level), never, never, jnp.asarray(dt), awake
+        )
+        first, second = (awake, 1 - awake) if level == ON else (1 - awake, awake)
+        parts, left = [], down
+        for kind, share in ((level, first), (ASLEEP - level, second)):
+            parts.append(each(payload, governor, left, jnp.full(n, kind), never, never, share * dt))
+            left = parts[-1].down
+        for name in ("up", "restarting", "withheld", "draw", "denied"):
+            both = [np.asarray(getattr(x, name)) for x in parts]
+            mean = np.asarray(first) * both[0] + np.asarray(second) * both[1]
+            np.testing.assert_allclose(getattr(spent, name), mean, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(spent.down, left, atol=1e-9)
+        np.testing.assert_allclose(shares(spent), 1.0, rtol=1e-12)
+
+
 def test_off_is_dark_and_forgets():
     for shed, tripped in ((SAFE, False), (ON, True), (SAFE, True), (ASLEEP, True)):
         spent = lived([0.0, 20.0, 150.0], shed, tripped, False, 10.0)
@@ -256,7 +280,7 @@ def test_every_token_is_done_or_lost_through_pauses_too():
 def test_without_pauses_nothing_is_lost_to_fault():
     fed = jnp.linspace(0, 1, 11)
     plain = tokens(many(PAYLOAD, 11), fed, fed, 1 - fed)
-    always = Duty(fed**0, 0 * fed, 0 * fed, 0 * fed, 0 * fed, 0 * fed)
+    always = Duty(fed**0, *(0 * fed for _ in range(6)))
     paused = tokens(many(PAYLOAD, 11), fed, fed, 1 - fed, always)
     assert (plain.lost_to_fault == 0).all()
     assert all(map(np.array_equal, jax.tree.leaves(plain), jax.tree.leaves(paused)))
