@@ -20,9 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import make_profiles as made
+import make_profiles_jetson as jetson
 import numpy as np
 from make_profile_ascend import ascend
-from make_profiles import FACTS, KV_BYTES, READ_BF16, STORED_BF16, digits, flop_per_token, q
+from make_profiles import FACTS, KV_BYTES, READ_BF16, STORED_BF16, digits, flop_per_token, q, step
 
 from serving.fit import fit
 from serving.measured import read, split
@@ -82,10 +83,6 @@ def told(errors):
     return f"mean {np.mean(np.abs(errors)):.1%}, worst {worst:+.1%} ({len(errors)} rows)"
 
 
-def step(n, t0, size, kv, context, flop, bandwidth, compute):
-    return t0 + max((size + n * context * kv) / bandwidth, n * flop / compute)
-
-
 def from_batch_1(one, many, batches, size, kv, context, flop, compute):
     """Known over predicted rates at larger batches, where only batch 1 is looked at."""
     bandwidth = (size + context * kv) * one
@@ -118,8 +115,8 @@ def h20():
     )
 
     # What the step from batch 1 costs, known over predicted.
-    small = (made.READ_AWQ, KV_BYTES, made.CONTEXT, flop_per_token(made.CONTEXT))
-    orin, thor = ([r for _, r, _ in rows] for rows in (made.ORIN_64, made.THOR))
+    small = (jetson.READ_AWQ, KV_BYTES, jetson.CONTEXT, flop_per_token(jetson.CONTEXT))
+    orin, thor = ([r for _, r, _ in rows] for rows in (jetson.ORIN_64, jetson.THOR))
     large = h100["points"]
     large = [p for p in large if p["batch"] <= h100["limits"]["max_batch"]["value"]]
     speeds = [p["output_tokens_per_s"] for p in large]

@@ -18,8 +18,8 @@ from twin.profiles import Profile, ProfileError, list_profiles, load_profile
 ORACLES = Path(__file__).parents[1] / "oracles"
 SCHEMA = json.loads((files("assets") / "schemas" / "profile-1.json").read_text())
 MAKERS = {
-    "agx-orin-industrial/qwen3-8b-int4": "make_profiles",
-    "agx-thor/qwen3-8b-int4": "make_profiles",
+    "agx-orin-industrial/qwen3-8b-int4": "make_profiles_jetson",
+    "agx-thor/qwen3-8b-int4": "make_profiles_jetson",
     "ascend-910b/qwen3-8b-bf16": "make_profiles_published",
     "cpu-epyc-zen3/qwen3-0.6b-fp32": "make_profiles_published",
     "h100-sxm/qwen3-8b-bf16": "make_profiles",
