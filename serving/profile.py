@@ -70,6 +70,7 @@ def profile(
         "power": power,
         "step_model": {
             "t0_s": _fitted(n.t0 * subject.layers / n.layers),
+            "sequence_s": _fitted(n.each, "the host's; prompts that enter are not in a step"),
             "weight_bytes_read_per_step": _shape(
                 subject.weights + subject.expert * float(subject.touched(in_flight)[0])),
             "kv_bytes_per_token": _shape(subject.kv),

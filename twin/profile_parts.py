@@ -95,7 +95,7 @@ class Power(Part):
 
 
 class StepModel(Part):
-    """The decode step as t0 + max(bytes / bandwidth, work / compute)."""
+    """The decode step as t0 + n sequences' own time + max(bytes / bandwidth, work / compute)."""
 
     t0_s: Quantity
     weight_bytes_read_per_step: Quantity
@@ -106,6 +106,7 @@ class StepModel(Part):
     mean_context: Quantity
     peak_bandwidth_bytes_per_s: Quantity
     peak_flop_per_s: Quantity
+    sequence_s: Quantity | None = None  # the host's, for each sequence of a step
 
     def bytes(self, batch: Number) -> float:
         """Bytes read in one step of `batch` sequences at the mean context."""
@@ -116,7 +117,8 @@ class StepModel(Part):
         """Seconds of one decode step; the sharp knee makes it optimistic near the knee."""
         memory = self.bytes(batch) / self.bandwidth_bytes_per_s.value
         compute = batch * self.flop_per_token.value / self.compute_flop_per_s.value
-        return self.t0_s.value + max(memory, compute)
+        each = batch * self.sequence_s.value if self.sequence_s else 0.0
+        return self.t0_s.value + each + max(memory, compute)
 
 
 class Limits(Part):

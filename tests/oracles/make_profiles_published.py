@@ -301,15 +301,16 @@ def cpu():
             law[k]["value"]
             for k in ("weight_bytes_read_per_step", "kv_bytes_per_token", "flop_per_token")
         )
-        lasts = step(held, n.t0, size, kv, law["mean_context"]["value"], flop, n.bandwidth, n.rate)
+        lasts = held * n.each + step(
+            held, n.t0, size, kv, law["mean_context"]["value"], flop, n.bandwidth, n.rate
+        )
         short.append(lasts / point["itl_s"] - 1)
     found["notes"] = [
         f"Power was not measured: {IDLE:g} W at rest and {BUSY:g} W busy are two 64ths of 100 W and"
         " 280 W, a Zen 3 package of 64 cores at rest and at its TDP. How many cores the package"
         " has was not told, and its I/O die does not shrink with a share of cores: wide ranges.",
-        f"The step model has no part for each sequence (fitted: {n.each * 1e3:.1f} ms) nor for"
-        f" entering prompts: its steps are {max(short):+.0%} to {min(short):+.0%} off the measured"
-        " gaps. The points are what the twin flies.",
+        f"The step model has no part for entering prompts: its steps are {max(short):+.0%} to"
+        f" {min(short):+.0%} off the measured gaps. The points are what the twin flies.",
         "Repeats of the campaign differ by up to 23 %: see its file.",
         "No throttle is given: the machine's cooling is not the payload's.",
     ]
