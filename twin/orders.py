@@ -59,7 +59,7 @@ def timed(
     """The orders with the payload put to sleep, or woken, at its moment within the step.
 
     The charge runs straight, by what is promised and what the payload would `draw` (W) at its
-    level. It wakes for as long as there is power to spare, and works in the next step.
+    level. It wakes no sooner than there is power to spare for.
     """
     battery, payload = satellite.battery, satellite.payload
     energy, served = state.battery_energy, promise.survival + promise.comms + promise.isl
