@@ -156,6 +156,14 @@ def secants(
     at = np.array([number_of(scenario, n) if n in shells else float(plain(n)) for n in names])
     here = dict(zip(names, at.tolist(), strict=True))
     variants = max(variants, 2 * len(direct), 1)
+    held: list[Engine] = []
+
+    def own(constellation: Constellation, state: State) -> Engine:
+        if not held or not held[0].fits(constellation, state):
+            held[:] = [Engine(constellation, state, clock_of(scenario, state.alive.size))]
+        return held[0].holding(constellation)
+
+    engine = engine or own
     ends = {name: (x * (1 - SECANT), x * (1 + SECANT)) for name, x in here.items()}
     for name, (low, high) in ends.items():
         if "emittance" in name:
@@ -168,7 +176,7 @@ def secants(
         lanes = np.tile(satellites, variants), np.repeat(np.arange(variants), count)
         constellation, state = build(of, there, value, lanes)
         clock = clock_of(of, lanes[0].size)
-        holding = engine(constellation, state) if engine else Engine(constellation, state, clock)
+        holding = engine(constellation, state)
         piece = max(1, clock.records // 2)
         for first in range(0, clock.records, piece):
             state = holding.start(state)
