@@ -42,7 +42,7 @@ __all__ = [
 GAMMA = 1 - 0.5**0.5
 # How much more of a late heat a slow node needs (below). For a ramp alone 0.94 would be exact; the
 # steps that follow, in steady light or none, err to the other side.
-SLOW = 0.7
+SLOW = 0.62
 HARSH = 0.2  # a step that moves a node by more than this share of its temperature
 
 
