@@ -21,6 +21,7 @@ from twin.parts import has_radiator, materials
 from twin.problems import InputError
 from twin.scenario import CatalogShell, Scenario
 from twin.simulate import Engine
+from twin.trials import Programs
 
 SECANT = 0.02  # of a number, to both sides
 APART = 0.1  # of the larger: slopes and secants that differ by more are told
@@ -156,14 +157,7 @@ def secants(
     at = np.array([number_of(scenario, n) if n in shells else float(plain(n)) for n in names])
     here = dict(zip(names, at.tolist(), strict=True))
     variants = max(variants, 2 * len(direct), 1)
-    held: list[Engine] = []
-
-    def own(constellation: Constellation, state: State) -> Engine:
-        if not held or not held[0].fits(constellation, state):
-            held[:] = [Engine(constellation, state, clock_of(scenario, state.alive.size))]
-        return held[0].holding(constellation)
-
-    engine = engine or own
+    engine = engine or Programs(scenario).engine
     ends = {name: (x * (1 - SECANT), x * (1 + SECANT)) for name, x in here.items()}
     for name, (low, high) in ends.items():
         if "emittance" in name:

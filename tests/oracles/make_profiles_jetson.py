@@ -24,6 +24,7 @@ from make_profiles import (
 # whole batch, seconds of prefill of the whole batch (61 tokens a prompt at batch 1).
 ORIN_64 = ((1, 32.5, 0.0657), (8, 151.5, 0.5928))
 THOR = ((1, 49.3, 0.0560), (8, 191.8, 0.4265))
+ORIN_BF16 = 117.52, 45.83  # tokens/s of Qwen3-0.6B and 1.7B, batch 1 (Embedl)
 T0_THOR = 0.0005  # s, assumed
 CONTEXT = 361.0  # tokens: 61 in and half of an answer of 600, assumed
 
@@ -139,7 +140,7 @@ def jetson(device, rows, t0, step, point_origin, power, watts, peak, factors, no
 HERE = {"arithmetic": "computed in tests/oracles/make_profiles_jetson.py | 2026-11-28 | Apache-2.0"}
 
 BOARDS = {  # published rows, t0, peaks of the data sheet
-    "Orin 64GB": (ORIN_64, bf16_line((117.52, 45.83))[0], 204.8e9, 42.5e12),
+    "Orin 64GB": (ORIN_64, bf16_line(ORIN_BF16)[0], 204.8e9, 42.5e12),
     "Thor": (THOR, T0_THOR, 273e9, 259e12),
 }
 
@@ -163,7 +164,7 @@ def held_out(board):
 
 def orin():
     """Orin Industrial: same memory as the Orin 64GB, its GPU slower by 38 to 42.5 TFLOP/s."""
-    t0, line = bf16_line((117.52, 45.83))
+    t0, line = bf16_line(ORIN_BF16)
     bandwidth, compute = calibrate(ORIN_64, digits(t0))
     predicted = 1 / (t0 + (READ_AWQ + CONTEXT * KV_BYTES) / line)
     return jetson(
