@@ -19,6 +19,7 @@ BENCHES = (
     "bench_geometry.py",
     "bench_thermal.py",
     "bench_life.py",
+    "bench_width.py",
     "bench_fleet.py",
     "bench_gradient.py",
     "bench_serving.py",
