@@ -129,15 +129,26 @@ def _campaign(path: Path, summary: dict[str, Any]) -> Measured:
     on_processor = "+cpu" in str(facts["engine_version"])
     engine = Engine(kv_tokens=int(facts["kv_tokens"]), block_size=int(facts["kv_block_size"]),
                     **(PROCESSOR if on_processor else {}))  # fmt: skip
-    words = str(facts["command"]).split()
-    dtype = words[words.index("--dtype") + 1] if "--dtype" in words else "bfloat16"
     rows = [row for row in summary["rows"] if not row.get("rate_per_s")]
     return Measured(
-        name=_named(path), device=str(facts["device"]), model=str(facts["model"]), precision=dtype,
-        engine=engine, server=f"{facts['engine']} {facts['engine_version']}",
+        name=_named(path), device=str(facts["device"]), model=str(facts["model"]),
+        precision=_precision(str(facts["command"]).replace("=", " ").split()), engine=engine,
+        server=f"{facts['engine']} {facts['engine_version']}",
         source=f"twin bench, {facts['date'][:10]}", points=_points(rows, engine, False),
         noise=_noise(rows),
     )  # fmt: skip
+
+
+def _precision(command: list[str]) -> str:
+    """Of the weights, as the server was told."""
+    told = dict(zip(command, command[1:], strict=False))
+    if (quantized := told.get("--quantization", "fp8")) != "fp8":
+        raise UsageProblem("--quantization", f"{quantized}: its bytes are not known here", "fp8")
+    if "--quantization" in told:
+        return quantized
+    short = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+    dtype = told.get("--dtype", "bfloat16")
+    return short.get(dtype, dtype)
 
 
 def _noise(rows: list[dict[str, Any]]) -> float:

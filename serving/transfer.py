@@ -2,7 +2,8 @@
 
 The bandwidth that serving reaches is a share of the data sheet's. The share of a device that nobody
 measured is taken as the median of those published (one request at a time), and how wrong that is
-each of them says, predicted from all others: a Thor within a quarter, an H20 twice too fast. Rates
+each of them says, predicted from all others: a Thor within a quarter, an H20 twice too fast. An
+H200, predicted from an H100 before it was measured: gaps within 5 %, throughput within 14 %. Rates
 of arithmetic follow the data sheet by the share of the device that was measured; what the host
 costs stays. Watts do not carry over.
 
@@ -33,6 +34,7 @@ class Sheet:
     flop: float
     memory: float
     source: str
+    nvml: str = ""  # the name by which a campaign on it knows it
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,12 @@ def onto(fit: Fit, device: str) -> tuple[Fit, float]:
         UsageProblem: no data sheet of either.
     """
     known = sheets()
-    for what, name in (("--onto", device), ("--device", fit.device)):
+    mine = next((name for name, s in known.items() if s.nvml == fit.device), fit.device)
+    for what, name in (("--onto", device), ("--device", mine)):
         if name not in known:
             raise UsageProblem(what, f"no data sheet of {name!r}", ", ".join(known),
                                nearest(name, tuple(known)))  # fmt: skip
-    own, other, n = known[fit.device], known[device], fit.numbers
+    own, other, n = known[mine], known[device], fit.numbers
     numbers = replace(
         n,
         bandwidth=elsewhere(device, n.t0 * 36 / n.layers) * other.bandwidth,

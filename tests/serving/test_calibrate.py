@@ -323,6 +323,21 @@ def test_a_report_judges_its_own_fit(tmp_path):
     assert "held_out.png" in [path.name for path in made]
 
 
+def test_the_weights_precision_is_what_the_server_was_told(tmp_path):
+    """Not the type of its arithmetic: quantized weights are read at their own width."""
+    campaign = json.loads(shelf().joinpath("h200/qwen3-8b-bf16.json").read_text())
+    assert read("h200/qwen3-8b-bf16.json").precision == "bf16"
+    path, plain = tmp_path / "summary.json", campaign["provenance"]["command"]
+    for more, said in (("--quantization=fp8", "fp8"), ("--quantization fp8", "fp8")):
+        campaign["provenance"]["command"] = f"{plain} {more}"
+        path.write_text(json.dumps(campaign))
+        assert read(str(path)).precision == said
+    campaign["provenance"]["command"] = f"{plain} --quantization awq"
+    path.write_text(json.dumps(campaign))
+    with pytest.raises(UsageProblem, match="awq"):
+        read(str(path))
+
+
 def test_a_short_sweep_says_why_nothing_is_held_out(tmp_path):
     campaign = json.loads(shelf().joinpath("cpu-epyc-zen3/qwen3-0.6b-fp32.json").read_text())
     campaign["rows"] = [r for r in campaign["rows"] if r["concurrency"] in (1, 4)]

@@ -1,9 +1,16 @@
 """A device that nobody measured, from its data sheet: what that costs is what it is."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from serving.fit import bands_of
+from serving.fit import fit as fitted
 from serving.forecast import Asked, forecast, load_fit
+from serving.measured import read
 from serving.problem import UsageProblem
 from serving.schedule import Load
 from serving.transfer import cost, left_out, onto, share, sheets, streams
@@ -63,3 +70,59 @@ def test_it_moves_the_rooflines_and_nothing_else(h100):
 def test_unknown_devices_are_named(h100):
     with pytest.raises(UsageProblem, match="no data sheet of 'orion'"):
         onto(h100, "orion")
+
+
+def test_an_h200_was_foretold(h100):
+    """Predictions by the H100's fit and the data sheets, committed before any H200 was measured.
+
+    The gaps between tokens are within 5 %, throughput within 14 %, and all of them, with the wait
+    for the first token (said 19 to 46 % too short), in their 90 % bands. Predicted again, they are
+    what was committed, to 1 %.
+    """
+    said = json.loads((Path(__file__).parents[1] / "oracles/blind_h200.json").read_text())
+    keys = ("model", "precision", "input_len", "output_len", "concurrency")
+    known = {tuple(p[k] for k in keys): p for p in said["predictions"] if p["kv_tokens"] > 1e5}
+    moved, more = onto(h100, "h200")
+    points = read("h200/qwen3-8b-bf16.json").points
+    assert len(points) == 8
+    off = {"throughput": [], "itl": [], "ttft": []}
+    for point in points:
+        load = point.load
+        told = known["qwen3-8b", "bf16", load.input_len, load.output_len, load.concurrency]
+        again = forecast(moved, Asked("qwen3-8b", "bf16", load), True, ("h100-sxm", more))
+        for name, each in off.items():
+            band, seen = told[name], point.seen[name]
+            assert band["low"] <= seen <= band["high"]
+            assert again.bands[name].value == pytest.approx(band["value"], rel=0.01)
+            each.append(band["value"] / seen - 1)
+    print({name: [f"{x:+.1%}" for x in each] for name, each in off.items()})
+    assert max(map(abs, off["itl"])) < 0.05
+    assert max(map(abs, off["throughput"])) < 0.14
+    assert min(off["ttft"]) > -0.47 and max(off["ttft"]) < -0.19
+
+
+def test_an_h100s_joules_tell_an_h200s_watts(h100):
+    """The same chip with other memory: the coefficients of other people's campaign, within 8 %.
+
+    At the speeds that the H200 was measured at. Of other makers' chips this says nothing.
+    """
+    measured = read("h200/qwen3-8b-bf16.json")
+    own, theirs = fitted(measured, None, 700.0), h100.numbers
+    joules = dict(p0=theirs.p0, per_byte=theirs.per_byte, per_flop=theirs.per_flop)
+    mixed = replace(own, numbers=replace(own.numbers, **joules))
+    off = [
+        bands_of(mixed, p.load, measured.subject, measured.engine)["power"].value / p.seen["power"]
+        for p in measured.points
+    ]
+    print([f"{x - 1:+.1%}" for x in off])
+    assert max(abs(x - 1) for x in off) < 0.08
+    assert own.numbers.p0 == pytest.approx(125.4, rel=0.05), "what was measured at rest"
+
+
+def test_a_campaign_knows_its_data_sheet_by_the_drivers_name():
+    measured = read("h200/qwen3-8b-bf16.json")
+    found = fitted(measured, None, 700.0)
+    assert found.device == "NVIDIA H200" and found.precision == "bf16"
+    moved, _ = onto(found, "h100-sxm")
+    assert moved.numbers.rate / found.numbers.rate == pytest.approx(1.0), "the same peak"
+    assert moved.numbers.bandwidth < 3.35e12
