@@ -1,4 +1,4 @@
-"""The same programs serve a GPU: they lower for CUDA where there is none. Speed is unmeasured."""
+"""The same programs serve a GPU: they lower for CUDA where there is none. Speed: see DESIGN.md."""
 
 from functools import partial
 
