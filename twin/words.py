@@ -45,12 +45,15 @@ def _energy(report: Report) -> Verdict:
     low, high = report.eclipse_fraction_range
     longest = report.eclipse_longest_s[1] / 60
     share = f"{low:.0%} to {high:.0%}" if round(low, 2) != round(high, 2) else f"{high:.0%}"
-    charge = f"{report.battery_min_fraction:.0%}{_band(report, 'battery_min_fraction', _percent)}"
+    key = "battery_min_fraction"
+    charge = f"{report.battery_min_fraction:.0%}{_band(report, key, _percent)}"
+    kept = all(x > 0.995 for x in (report.battery_min_fraction, *report.bands.get(key, ())))
+    fall = "All batteries stay full" if kept else f"The emptiest battery falls to {charge}"
     parts = [
         f"Satellites spend {share} of the time in shadow, up to {longest:.0f} min at a stretch."
         if report.eclipse_fraction > 0
         else "No satellite enters the Earth's shadow during this run.",
-        f"The emptiest battery falls to {charge} and {_unserved(report)}.",
+        f"{fall} and {_unserved(report)}.",
     ]
     if safe := report.shed_satellites["safe"]:
         hours = report.shed_hours["safe"] / safe
@@ -190,26 +193,25 @@ def page(report: Report) -> str:
         f"{report.scenario}: {report.start}, {_hours(report.duration_s)}, {report.satellites:,}"
         f" satellites, {report.propagator} orbits at {_span(report.mean_altitude_km, '.0f')} km",
         "",
-        f"  {'':26}{'this run':>16}   5-95 % of the inputs       what matters most",
     ]
+    chip = report.payload_temperature_max_k
     rows = [
         ("least charge", _percent(report.battery_min_fraction), "battery_min_fraction", _percent),
-        (
-            "hottest chip",
-            _celsius(report.payload_temperature_max_k),
-            "payload_temperature_max_k",
-            _celsius,
-        ),
+        ("hottest chip", _celsius(chip), "payload_temperature_max_k", _celsius),
         ("tokens a day", big(report.tokens_per_day), "tokens_per_day", big),
         ("energy per token", _joules(report.joules_per_token), "joules_per_token", _joules),
         ("unserved energy", _energy_amount(report.unserved_wh), "unserved_wh", _energy_amount),
     ]
-    for label, value, headline, form in rows:
-        band = report.bands.get(headline)
-        span = f"{form(band[0])} to {form(band[1])}" if band else "-"
+    bands = {key: report.bands.get(key) for *_, key, _ in rows}
+    spans = [
+        f"{form(b[0])} to {form(b[1])}" if (b := bands[key]) else "-" for *_, key, form in rows
+    ]
+    wide = max(26, *map(len, spans)) + 2
+    lines.append(f"  {'':26}{'this run':>16}   {'5-95 % of the inputs':{wide}}what matters most")
+    for (label, value, headline, _), span in zip(rows, spans, strict=True):
         top = report.assumed.get(headline, {})
         named = ", ".join(f"{short(n)} {s:.0%}" for n, s in list(top.items())[:2])
-        lines.append(f"  {label:26}{value:>16}   {span:27} {named}")
+        lines.append(f"  {label:26}{value:>16}   {span:{wide}}{named}".rstrip())
     shortest, longest = report.eclipse_longest_s
     limits = {k: v for k, v in report.limits.model_dump().items() if v >= 5e-5}
     bound = ", ".join(f"{k} {_share(v)}" for k, v in limits.items())
@@ -263,7 +265,7 @@ def _switched_off(report: Report) -> list[str]:
         left = report.safe_mode_entries - (report.safe_mode_at_end or 0)
         lines.append(
             f"  safe mode: entered {report.safe_mode_entries:,} times, left {left:,} times;"
-            f" {report.safe_mode_at_end:,} satellites in it at the end"
+            f" {report.safe_mode_at_end:,} in it at the end"
         )
     owed = {CONSUMER[name]: wh for name, wh in report.unserved_by_wh.items() if wh > 0}
     if owed:
