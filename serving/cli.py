@@ -37,7 +37,8 @@ def bench(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A name such as qwen3-0.6b or Qwen/Qwen3-8B, or a folder with config.json.",
+            help="A name such as qwen3-0.6b or Qwen/Qwen3-8B, or a folder with config.json."
+            " With --url: the one that it serves.",
         ),
     ] = None,
     output: Annotated[
@@ -140,7 +141,7 @@ def bench(
     json_: Json = False,
 ) -> None:
     """Measure what an inference server can do: throughput, latency, power, point by point."""  # noqa: D400
-    from serving import campaign, run
+    from serving import campaign, load, run
 
     request = run.Request(
         model=model, url=(url or "").rstrip("/").removesuffix("/v1"), key=api_key, client=client,
@@ -154,9 +155,10 @@ def bench(
         folder = resume
         request.recall(plan)
     else:
-        if model is None:
+        if model is None and not request.url:
             raise UsageProblem("MODEL", "is missing", hint="such as: twin bench qwen3-0.6b"
                                " --weights random; see twin bench --help")  # fmt: skip
+        model = model or load.only(request.url, api_key)
         rates = numbers("--rate", rate, float) if rate else ()
         if concurrency is None and not rates:
             concurrency = "1,2,4,8,16"

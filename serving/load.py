@@ -214,8 +214,28 @@ def span(result: dict[str, Any]) -> tuple[float, float] | None:
     return min(starts), max(ends)
 
 
+def only(url: str, key: str) -> str:
+    """The name of the one model at a server; where there are several, one must be named."""
+    models = served(Target(url, "", key))
+    if len(models) != 1:
+        raise UsageProblem("MODEL", f"is missing, and the server at {url} serves"
+                           f" {len(models) or 'none'}", ", ".join(models))  # fmt: skip
+    return next(iter(models))
+
+
 def check(target: Target) -> dict[str, Any]:
     """The entry of our model at a server; refuses a wrong key, another model, or nobody there."""
+    models = served(target)
+    if target.model not in models:
+        raise UsageProblem(
+            "--url", f"the server at {target.url} serves {', '.join(models) or 'nothing'},"
+            f" not {target.model}", hint="name that model, or another address",
+        )  # fmt: skip
+    return models[target.model]
+
+
+def served(target: Target) -> dict[str, dict[str, Any]]:
+    """The models at a server, by name; refuses a wrong key, or nobody there."""
     headers = {"Authorization": f"Bearer {target.key}"} if target.key else {}
     try:
         answer = httpx.get(f"{target.url}/v1/models", headers=headers, timeout=10)
@@ -234,19 +254,13 @@ def check(target: Target) -> dict[str, Any]:
             f" ({answer.status_code})", hint="--api-key KEY, or TWIN_API_KEY in the environment",
         )  # fmt: skip
     try:
-        models = {str(one["id"]): one for one in answer.raise_for_status().json()["data"]}
+        return {str(one["id"]): one for one in answer.raise_for_status().json()["data"]}
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         raise ServingProblem(
             f"{target.url} does not answer as an OpenAI-compatible server"
             f" (/v1/models: {answer.status_code})", "is it vLLM's address, without /v1?",
             kind="no server",
         ) from None  # fmt: skip
-    if target.model not in models:
-        raise UsageProblem(
-            "--url", f"the server at {target.url} serves {', '.join(models) or 'nothing'},"
-            f" not {target.model}", hint="name that model, or another address",
-        )  # fmt: skip
-    return models[target.model]
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from serving.models import find
+from serving.models import find, known
 from serving.problem import UsageProblem, nearest
 from serving.schedule import Engine, Load
 from serving.steplaw import Subject
@@ -68,11 +68,24 @@ def shelf() -> Any:
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the shipped tables: those that say which engine was measured."""
-    return tuple(sorted(
-        f.name[:-5] for f in shelf().iterdir() if f.name.endswith(".toml")
+    """Names of the shipped tables that say which engine was measured, and of the campaigns."""
+    inside = list(shelf().iterdir())
+    tables = [
+        f.name[:-5] for f in inside if f.name.endswith(".toml")
         and "engine" in tomllib.loads(f.read_text(encoding="utf-8"))
-    ))  # fmt: skip
+    ]  # fmt: skip
+    campaigns = [
+        f"{folder.name}/{f.name[:-5]}" for folder in inside if folder.is_dir()
+        for f in folder.iterdir() if f.name.endswith(".json") and _can_be_fitted(f)
+    ]  # fmt: skip
+    return tuple(sorted([*tables, *campaigns]))
+
+
+def _can_be_fitted(campaign: Any) -> bool:
+    """Whether it is of a model whose shapes are shipped, and holds a closed loop."""
+    said = json.loads(campaign.read_text(encoding="utf-8"))
+    closed = any(not row.get("rate_per_s") for row in said["rows"])
+    return closed and said["provenance"]["model"] in known()
 
 
 def read(where: str) -> Measured:
@@ -84,8 +97,8 @@ def read(where: str) -> Measured:
     path = Path(where)
     if not path.exists():
         inside = Path(str(shelf().joinpath(where)))
-        path = next((p for p in (inside, inside.with_name(inside.name + ".toml")) if p.exists()),
-                    path)  # fmt: skip
+        ends = (inside.with_name(inside.name + end) for end in ("", ".toml", ".json"))
+        path = next((p for p in ends if p.is_file()), path)
     if path.is_dir():
         path = path / "summary.json"
     if not path.exists():

@@ -56,6 +56,13 @@ def test_a_server_that_fails_is_exit_code_1(command, tmp_path):
     assert code == 1 and "names its metrics otherwise" in err
 
 
+def test_the_one_model_of_a_server_needs_no_name(command, tmp_path):
+    with fake.running(FAST) as (url, _):
+        code, out, err = command("bench", "--url", url, *SMALL, "-o", tmp_path / "d", "--json")
+    assert code == 0, err
+    assert json.loads(out)["provenance"]["model"] == "fake"
+
+
 def test_servers_that_are_not_meant(command, tmp_path):
     with fake.running(Behaviour(api_key="k")) as (url, _):
         refused(command("bench", "other", "--url", url, "--api-key", "k"), "serves fake, not other")

@@ -101,6 +101,17 @@ def test_an_h200_was_foretold(h100):
     assert min(off["ttft"]) > -0.47 and max(off["ttft"]) < -0.19
 
 
+def test_the_shipped_fit_of_the_h200_is_the_fit_of_its_points():
+    """Made by: twin calibrate h200/qwen3-8b-bf16 --cap-w 700 -o assets/fits/h200.json."""
+    measured = read("h200/qwen3-8b-bf16")
+    shipped, anew = load_fit("h200"), fitted(measured, None, 700.0)
+    for point in measured.points:
+        mine, ours = (bands_of(f, point.load, measured.subject, f.engine) for f in (shipped, anew))
+        for name, band in ours.items():
+            assert mine[name].value == pytest.approx(band.value, rel=0.01), name
+        assert mine["throughput"].value == pytest.approx(point.seen["throughput"], rel=0.03)
+
+
 def test_an_h100s_joules_tell_an_h200s_watts(h100):
     """The same chip with other memory: the coefficients of other people's campaign, within 8 %.
 
