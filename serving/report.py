@@ -78,7 +78,9 @@ def words(key: str, value: Any) -> str:
         return "not measured" if key == "idle_power_w" else "not stated"
     if isinstance(value, dict):
         return " ".join(f"{name}={said}" for name, said in value.items()) or "as it was"
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return figures(value)
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
 def number(row: dict[str, Any], key: str) -> str:
@@ -212,7 +214,9 @@ def _energy(folder: Path, rows: Rows) -> tuple[str, str, Path]:
         y = [row["joules_per_output_token"] for row in group]
         axes.plot(x, y, "-o", color=colour, label=shape)
     axes.set(xlabel="output tokens per second", ylabel="energy per output token, J")
-    axes.set_ylim(bottom=0)
+    axes.set(xscale="log", yscale="log")
+    _plain(axes.xaxis)
+    _plain(axes.yaxis)
     note = "All energy of the window, prefill included, over the tokens that were put out."
     return "Energy per token", note, _save(figure, folder / "energy.png")
 
@@ -248,9 +252,12 @@ def _held_out(folder: Path, judged: "HeldOut") -> tuple[str, str, Path]:
 
 
 def _groups(rows: Rows) -> list[tuple[str, tuple[str, Rows]]]:
-    """A colour, a name and its rows, for each pair of lengths and shape of arrivals."""
+    """A colour, a name and its rows, for each pair of lengths and shape of arrivals.
+
+    In the order of lengths, whatever the rows' own: a colour means the same in every plot.
+    """
     groups: dict[str, Rows] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: [int(n) for n in row["workload"].split("/")]):
         even = row["concurrency"] or row["burstiness"] == 1
         name = row["workload"] + ("" if even else f"\ngamma {row['burstiness']:g}")
         groups.setdefault(name, []).append(row)

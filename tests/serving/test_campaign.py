@@ -139,6 +139,18 @@ def test_arrivals_of_another_shape_have_a_colour_of_their_own():
     assert one == rows[:2] and two == rows[2:]
 
 
+def test_a_colour_means_the_same_workload_in_every_plot():
+    """Whatever the rows are sorted by."""
+    rows = [
+        {"workload": w, "concurrency": c} for w, c in (("128/64", 1), ("1024/8", 4), ("128/64", 4))
+    ]
+    colours = [
+        {name: colour for colour, (name, _) in report._groups(order)}
+        for order in (rows, rows[::-1])
+    ]
+    assert colours[0] == colours[1] and list(colours[0]) == ["128/64", "1024/8"]
+
+
 def test_a_log_that_tells_of_slow_kernels_is_heeded():
     slow = "WARNING [utils.py:597] Failed to create oneDNN linear, fallback to torch linear."
     assert failures.notes("all is well") == []
