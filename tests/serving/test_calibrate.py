@@ -62,6 +62,16 @@ def test_bands_hold_what_they_should(blind):
     assert 0.75 <= blind.covered <= 1.0
 
 
+def test_what_is_held_out_is_judged_and_moves_no_number(h100):
+    """A few points fitted alone, and beside points held out with twice their speed and watts."""
+    seen, apart = h100
+    few = seen.only(p for p in seen.points if p.load.concurrency in (1, 16))
+    wrong = [replace(p, seen={k: 2 * v for k, v in p.seen.items()}) for p in apart.points[:3]]
+    judged = fit(few, apart.only(wrong), CAP).as_json()
+    assert judged["held_out"]["power"][0] > 0.4 and judged["covered"] < 0.5
+    assert judged | {"held_out": {}, "covered": None} == fit(few, None, CAP).as_json()
+
+
 def test_what_knows_less_loses(h100, blind):
     """On the points held out: a straight line, a spline, and vllm-sr-sim (oracles/peer_srsim.py).
 
@@ -236,6 +246,13 @@ def test_the_cap_holds_step_by_step(h100):
     assert held.throughput == pytest.approx(without.throughput * f, rel=2e-3)
 
 
+def test_reading_takes_its_joules(h100):
+    """A token reads all weights, at 1 TB/s and 100 pJ a byte over 100 W of rest: 200 W by hand."""
+    reader = Device(0.0, 0.0, 1e12, 1e21, 19.0, 0.0, p0=100.0, per_byte=1e-10, per_flop=0.0)
+    said = replayed(Load(64, 256, 1, 2), h100[0], reader)
+    assert said.power == pytest.approx(200.0, rel=1e-3)
+
+
 def test_a_meter_lags_in_short_runs_alone(h100):
     seen, _ = h100
     steady = Device(1e-3, 0.0, 3e12, 6e14, 2.0, 0.0, p0=100.0, per_byte=1e-10, per_flop=1e-12)
@@ -271,6 +288,14 @@ def test_outside_the_measured_it_refuses_unless_told():
         return one.bands["throughput"].high / one.bands["throughput"].low
 
     assert width(said) > width(near) > 1.02
+
+
+def test_a_forecast_of_what_was_measured_says_its_watts(h100):
+    """Within 5 %, of loads that the shipped fit has seen: 1 to 512 requests, 425 to 690 W."""
+    shipped = load_fit("h100-sxm")
+    for point in h100[0].points:
+        said = forecast(shipped, Asked("qwen3-8b", "bf16", point.load)).bands["power"].value
+        assert said == pytest.approx(point.seen["power"], rel=0.05), point.load
 
 
 def test_what_memory_leaves_for_the_cache_agrees_with_a_published_run():
@@ -321,21 +346,12 @@ def test_a_report_judges_its_own_fit(tmp_path):
     for value in (out.fit.value, out.line, out.spline):
         assert f"{100 * out.off(value):+.1f} %" in page
     assert "held_out.png" in [path.name for path in made]
-
-
-def test_the_weights_precision_is_what_the_server_was_told(tmp_path):
-    """Not the type of its arithmetic: quantized weights are read at their own width."""
-    campaign = json.loads(shelf().joinpath("h200/qwen3-8b-bf16.json").read_text())
-    assert read("h200/qwen3-8b-bf16.json").precision == "bf16"
-    path, plain = tmp_path / "summary.json", campaign["provenance"]["command"]
-    for more, said in (("--quantization=fp8", "fp8"), ("--quantization fp8", "fp8")):
-        campaign["provenance"]["command"] = f"{plain} {more}"
-        path.write_text(json.dumps(campaign))
-        assert read(str(path)).precision == said
-    campaign["provenance"]["command"] = f"{plain} --quantization awq"
-    path.write_text(json.dumps(campaign))
-    with pytest.raises(UsageProblem, match="awq"):
-        read(str(path))
+    spoiled = json.loads(campaign)
+    for r in spoiled["rows"]:
+        r["output_throughput_tok_s"] *= 3 if r["concurrency"] == 6 else 1
+    (tmp_path / "summary.json").write_text(json.dumps(spoiled))
+    again = heldout.held_out(tmp_path).guesses[0]
+    assert (again.fit, again.line, again.spline) == (out.fit, out.line, out.spline), "left out"
 
 
 def test_a_short_sweep_says_why_nothing_is_held_out(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from serving.fit import bands_of
 from serving.fit import fit as fitted
 from serving.forecast import Asked, forecast, load_fit
-from serving.measured import read
+from serving.measured import read, shelf
 from serving.problem import UsageProblem
 from serving.schedule import Load
 from serving.transfer import cost, left_out, onto, share, sheets, streams
@@ -137,3 +137,18 @@ def test_a_campaign_knows_its_data_sheet_by_the_drivers_name():
     moved, _ = onto(found, "h100-sxm")
     assert moved.numbers.rate / found.numbers.rate == pytest.approx(1.0), "the same peak"
     assert moved.numbers.bandwidth < 3.35e12
+
+
+def test_the_weights_precision_is_what_the_server_was_told(tmp_path):
+    """Not the type of its arithmetic: quantized weights are read at their own width."""
+    campaign = json.loads(Path(str(shelf()), "h200/qwen3-8b-bf16.json").read_text())
+    assert read("h200/qwen3-8b-bf16.json").precision == "bf16"
+    path, plain = tmp_path / "summary.json", campaign["provenance"]["command"]
+    for more, said in (("--quantization=fp8", "fp8"), ("--quantization fp8", "fp8")):
+        campaign["provenance"]["command"] = f"{plain} {more}"
+        path.write_text(json.dumps(campaign))
+        assert read(str(path)).precision == said
+    campaign["provenance"]["command"] = f"{plain} --quantization awq"
+    path.write_text(json.dumps(campaign))
+    with pytest.raises(UsageProblem, match="awq"):
+        read(str(path))

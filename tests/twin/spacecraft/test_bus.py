@@ -178,6 +178,24 @@ def test_what_the_battery_lends_for_a_part_of_the_step_stays_in_its_limits():
     assert (promise.swing[available.high == available.low] < 1e-6).all()
 
 
+def test_half_a_step_of_sunlight_feeds_half_a_step_of_loads():
+    """1000 W until the Sun sets halfway, in a hundredth of the step; the loads want 400 W.
+
+    A full battery gives the dark half, though the mean of 500 W would do. An empty one takes all
+    sunlight, and what it lends in the dark half is the same.
+    """
+    off, gone = jnp.zeros(2), jnp.full(2, 0.5)
+    lit = Supply(off, off + 1000.0, 1000.0 * gone, off, off + 1.0, 0.01 * gone)
+    battery = _battery([3.6e6, 3.6e6], rate=1.0)
+    energy, heat = battery.capacity * jnp.asarray([1.0, 0.5]), jnp.full(2, WARM)
+    ask, level = off + 100.0, jnp.zeros(2, jnp.int32)
+    demand = Demand(off + 200.0, off + 60.0, off + 40.0)
+    promise = plan(battery, demand, level, energy, heat, lit, ask, ask, DT)
+    np.testing.assert_allclose(promise.extracted, [200.0, 500.0], rtol=0.01)
+    np.testing.assert_allclose(promise.curtailed, [300.0, 0.0], atol=3.0)
+    np.testing.assert_allclose(promise.swing, [0.0, 200.0], atol=2.0)
+
+
 def test_slopes_are_finite_at_every_edge():
     battery, demand, level, energy, temperature, available, *_ = _moments()[0]
 
