@@ -181,7 +181,7 @@ def test_what_the_battery_lends_for_a_part_of_the_step_stays_in_its_limits():
 def test_half_a_step_of_sunlight_feeds_half_a_step_of_loads():
     """1000 W until the Sun sets halfway, in a hundredth of the step; the loads want 400 W.
 
-    A full battery gives the dark half, though the mean of 500 W would do. An empty one takes all
+    A full battery gives the dark half, though the mean of 500 W would do. A half-full one takes all
     sunlight, and what it lends in the dark half is the same.
     """
     off, gone = jnp.zeros(2), jnp.full(2, 0.5)
