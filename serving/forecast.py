@@ -12,7 +12,7 @@ import numpy as np
 
 from serving.fit import Band, Fit, bands_of
 from serving.measured import known_again
-from serving.models import find
+from serving.models import find, short
 from serving.problem import UsageProblem, nearest
 from serving.schedule import Load
 from serving.steplaw import Subject
@@ -83,12 +83,14 @@ def forecast(
 
     `moved` is for a fit that `transfer.onto` made: from which device, and what that adds (log).
     """
+    fit = replace(fit, precision=short(fit.precision))
+    asked = replace(asked, precision=short(asked.precision))
     own, model = find(fit.model), find(asked.model)
     load = asked.load
     if load.input_len + load.output_len > model.max_position:
         raise UsageProblem("lengths", f"{load.input_len} + {load.output_len} tokens",
                            f"at most {model.max_position:,} ({model.name}'s context)")  # fmt: skip
-    kv = "fp32" if asked.precision in ("fp32", "float32") else "bf16"
+    kv = "fp32" if asked.precision == "fp32" else "bf16"
     subject = Subject.of(model, asked.precision, kv)
     tokens = asked.kv_tokens
     if tokens is None:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from serving.models import find, known
+from serving.models import find, known, short
 from serving.problem import UsageProblem, nearest
 from serving.schedule import Engine, Load
 from serving.steplaw import Subject
@@ -159,9 +159,7 @@ def _precision(command: list[str]) -> str:
         raise UsageProblem("--quantization", f"{quantized}: its bytes are not known here", "fp8")
     if "--quantization" in told:
         return quantized
-    short = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-    dtype = told.get("--dtype", "bfloat16")
-    return short.get(dtype, dtype)
+    return short(told.get("--dtype", "bfloat16"))
 
 
 def _noise(rows: list[dict[str, Any]]) -> float:

@@ -21,6 +21,11 @@ BYTES = {
 }  # fmt: skip
 
 
+def short(precision: str) -> str:
+    """One spelling: bf16 for bfloat16, and so on."""
+    return {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(precision, precision)
+
+
 def bytes_of(precision: str) -> float:
     """Bytes of one number; ``int4-awq`` counts as int4."""
     size = BYTES.get(precision.split("-")[0].lower())

@@ -25,7 +25,7 @@ HOUR, ROUNDS = 3600.0, 3
 def main() -> None:
     """Print a row for each width."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--satellites", type=int, nargs="+", default=[2800, 28_000, 112_000])
+    arguments.add_argument("--satellites", type=int, nargs="+", default=[2800, 28_000])
     devices.prepare()
     for satellites in arguments.parse_args().satellites:
         print(json.dumps(flown(satellites)), flush=True)

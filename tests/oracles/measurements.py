@@ -48,8 +48,8 @@ def main():
     rows = [row for part in parts for row in part["rows"]]
     rows = [{k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in rows]
     runs = [small(*run) for folder in given.folders for run in serving_cpu.runs(folder)]
-    said = dict(pair.split("=", 1) for pair in given.say)
-    origin = parts[0]["provenance"] | {"system": "Linux"} | said
+    instead = dict(pair.split("=", 1) for pair in given.say)
+    origin = parts[0]["provenance"] | {"system": "Linux"} | instead
     warnings = list(dict.fromkeys(line for part in parts for line in part["warnings"]))
     head = {"format": "twin-campaign-summary", "version": 1, "provenance": origin,
             "failed": [line for part in parts for line in part["failed"]],

@@ -137,6 +137,8 @@ def test_a_campaign_knows_its_data_sheet_by_the_drivers_name():
     moved, _ = onto(found, "h100-sxm")
     assert moved.numbers.rate / found.numbers.rate == pytest.approx(1.0), "the same peak"
     assert moved.numbers.bandwidth < 3.35e12
+    spelled = forecast(found, Asked("qwen3-8b", "bfloat16", measured.points[0].load))
+    assert not spelled.outside, "bfloat16 is bf16"
 
 
 def test_the_weights_precision_is_what_the_server_was_told(tmp_path):
