@@ -135,7 +135,7 @@ def _cosines(
     """Mean cosine of incidence over each surface, own shadows applied; to 3 degrees."""
     views, skin = constellation.views, constellation.satellites.skin
     place = constellation.satellites.attitude.kinds.index(kind)
-    flat, grid = np.asarray(views.solar).reshape(-1), grid_directions()
+    flat, grid = np.asarray(views.solar), grid_directions()
     cell = np.stack([np.argmax(directions @ grid.T, axis=1) for directions in sun])
     rows = [
         np.asarray(views.row(jnp.asarray(skin.shape)[who], place, surface))

@@ -178,7 +178,6 @@ class Sky(eqx.Module):
     sun: Sunshine
     light: tuple[Light, ...]  # in each attitude
     upset_rate: Float[Array, "*sat"]  # 1/s
-    up: Bool[Array, "*sat"]  # False once the orbit has left its domain (decayed)
 
     def facing(self, mode: Int[Array, "*sat"]) -> Light:
         """The light in the attitude that each satellite has."""
@@ -212,6 +211,7 @@ class Forcing(eqx.Module):
 
     sky: Sky
     last: Moment
+    up: Bool[Array, "*sat"]  # False once the orbit has left its domain (decayed) in the block
 
 
 def by_node(like: Rows, heat: Iterable[tuple[int, Each]]) -> tuple[Each, ...]:

@@ -89,8 +89,8 @@ def gallery(scenario: Scenario, fleet: Fleet) -> Gallery:
                     drawn=bool(design.part),
                 )
     views = Views(
-        solar=jnp.asarray(solar.reshape(-1, cells)),
-        earth=jnp.asarray(earth.reshape(-1, cells)),
+        solar=jnp.asarray(solar.reshape(-1)),
+        earth=jnp.asarray(earth.reshape(-1)),
         surfaces=len(names),
         kinds=len(kinds),
     )

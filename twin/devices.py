@@ -24,6 +24,9 @@ CPU_OPTIONS = {
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_multi_thread_eigen": False,
 }
+# Nor do loops of few turns that are written out: a step of the twelve would take 1.4 times as long.
+# There is no compiler option against it; XLA reads the variable when a first program is compiled.
+ROLLED = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling=true"
 _compact: ContextVar[bool] = ContextVar("compact", default=False)
 LANES_A_DEVICE = 64  # below this a second device costs more than it gives
 LANES_A_TURN = 32  # on a CPU: what a step touches of so many satellites stays near a core
@@ -38,6 +41,9 @@ def prepare() -> None:
     use_64_bit()
     with contextlib.suppress(RuntimeError):  # raised where JAX already runs
         jax.config.update("jax_num_cpu_devices", cores())
+        flags = os.environ.get("XLA_FLAGS", "")
+        if "xla_backend_extra_options" not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} {ROLLED}".strip()
     if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -64,14 +64,15 @@ def forcing(
     ends = time[::stride]
     middles = 0.5 * (ends[:-1] + ends[1:])
 
-    def advance(before: Moment, times: tuple[Scalar, Scalar]) -> tuple[Moment, Sky]:
+    def advance(before: Moment, times: tuple[Scalar, Scalar]) -> tuple[Moment, tuple[Sky, Array]]:
         now = moment(constellation, times[1])
-        return now, between(constellation, before, now, times[0], jnp.zeros(stride))
+        sky = between(constellation, before, now, times[0], jnp.zeros(stride))
+        return now, (sky, now.here)
 
     before = moment(constellation, time[0]) if before is None else before
-    last, sky = jax.lax.scan(advance, before, (middles, ends[1:]))
+    last, (sky, here) = jax.lax.scan(advance, before, (middles, ends[1:]))
     flat = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), sky)
-    return Forcing(flat, last)
+    return Forcing(flat, last, before.here & jnp.all(here, axis=0))
 
 
 @as_one
@@ -121,15 +122,16 @@ def sight(constellation: Constellation, position: Parts, velocity: Parts, time: 
     """How the satellites stand to Sun and Earth."""
     # Written out by component: stacked vectors and their sums cost five times as much.
     (x, y, z), (vx, vy, vz) = position, velocity
-    sx, sy, sz = _parts(constellation.sun.position(time))
+    sun = constellation.sun.position(time)
+    distance_2 = jnp.sum(sun * sun)
+    sx, sy, sz = _parts(sun / jnp.sqrt(distance_2))
     cx, cy, cz = y * vz - z * vy, z * vx - x * vz, x * vy - y * vx  # across the orbit
     radius_2 = x * x + y * y + z * z
     across_2 = cx * cx + cy * cy + cz * cz
-    distance_2 = sx * sx + sy * sy + sz * sz
-    sun_up = (sx * x + sy * y + sz * z) / jnp.sqrt(radius_2 * distance_2)
-    sun_across = (sx * cx + sy * cy + sz * cz) / jnp.sqrt(across_2 * distance_2)
+    sun_up = (sx * x + sy * y + sz * z) / jnp.sqrt(radius_2)
+    sun_across = (sx * cx + sy * cy + sz * cz) / jnp.sqrt(across_2)
     ax, ay, az = cy * z - cz * y, cz * x - cx * z, cx * y - cy * x  # along it
-    sun_along = (sx * ax + sy * ay + sz * az) / jnp.sqrt(across_2 * radius_2 * distance_2)
+    sun_along = (sx * ax + sy * ay + sz * az) / jnp.sqrt(across_2 * radius_2)
     still = [(row[0], row[1], row[2]) for row in constellation.still]
     to_sun = [(sx * a + sy * b + sz * c) + 0 * x for a, b, c in still]
     to_earth = [-(x * a + y * b + z * c) for a, b, c in still]
@@ -228,6 +230,4 @@ def _means(
         clear = mean(a.irradiance, b.irradiance)
         back = albedo * view[skin.back][None]
         light.append(Light(clear, back, tuple(heat)))
-    everywhere = jnp.zeros_like(lit)
-    here = (now.here & before.here)[None] | (everywhere > 0)
-    return Sky(sun, tuple(light), rate[None] + everywhere, here)
+    return Sky(sun, tuple(light), rate[None] + jnp.zeros_like(lit))

@@ -108,7 +108,8 @@ def course(
         drawn = state.upsets
 
         rows, sums = live(fleet, in_rows(state), sky.sky, waits, dt)
-        state = tally.closed(satellites, in_blocks(rows, state), sums, dt)
+        after, sums = tally.if_alive(sky.up, state, in_blocks(rows, state), sums, steps)
+        state = tally.closed(satellites, after, sums, dt)
         return (state, sky.last, (waits, drawn)), tally.telemetry(sums, state, sky.last, steps)
 
     begin = moment(constellation, (first * steps).astype(dt.dtype) * dt)

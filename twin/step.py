@@ -20,7 +20,7 @@ from twin.fastmath import settled
 from twin.orders import binding, decide, timed
 from twin.spacecraft.bus import plan, settle
 from twin.spacecraft.payload import tokens, wish
-from twin.tally import Lived, if_alive
+from twin.tally import Lived
 
 
 def step(
@@ -29,11 +29,11 @@ def step(
     """Decide, earn, work, spend and warm, for one satellite or a fleet.
 
     `next_wait` is the draw for the upset after the next. Nothing here crosses the satellite axis,
-    which is last: the lines of one satellite take a fleet, without `vmap`'s transpositions.
+    which is last: the lines of one satellite take a fleet, without `vmap`'s transpositions. Nor
+    does it ask who has decayed: a record does (`tally.if_alive`), whose numbers are numbers.
     """
     satellite = constellation.satellites
     payload, body, one = satellite.payload, satellite.body, satellite.one
-    alive = state.alive & sky.up
     energy, temperature = state.battery_energy, state.temperature
     cell = temperature[BATTERY]
     battery = satellite.battery.now(energy, cell, one)
@@ -92,11 +92,11 @@ def step(
         sum(heating, 0 * on), orders, residuals,
     )  # fmt: skip
     after = State(
-        energy_after, temperature_after, bus.loss, bus.shunted, alive,
+        energy_after, temperature_after, bus.loss, bus.shunted, state.alive,
         orders.shed, promise.starved, orders.heating, orders.tripped, duty.down,
         orders.hazard_left, state.upsets + orders.struck.astype(jnp.int32), state.ledger,
     )  # fmt: skip
-    return if_alive(alive, after, state, lived)
+    return after, lived
 
 
 def _times(share: Each, law: tuple[Each, Each]) -> tuple[Each, Each]:

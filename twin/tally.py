@@ -1,5 +1,6 @@
 """From steps to records: means, extremes, totals, so that nothing of size fleet × step is kept."""
 
+from dataclasses import replace
 from operator import add
 
 import equinox as eqx
@@ -75,12 +76,11 @@ class Tally(eqx.Module):
         """The tally after one more step."""
         bus, orders = lived.bus, lived.orders
         cell = state.temperature[BATTERY]
-        alive = state.alive.astype(cell.dtype)
-        dark = alive * (1.0 - lived.sunlit) * dt
+        dark = (1.0 - lived.sunlit) * dt
         owed = [getattr(bus, f"unserved_{name}") for name in CONSUMERS]
         eclipse = jnp.where(dark > 0, self.eclipse_now + dark, 0.0)
         return Tally(
-            alive=self.alive + alive,
+            alive=self.alive + 1.0,
             sunlit=self.sunlit + lived.sunlit,
             panel_power=self.panel_power + bus.extracted,
             curtailed_power=self.curtailed_power + bus.curtailed,
@@ -214,11 +214,29 @@ def opened(battery_energy: Float[Array, "sat"], temperature: Float[Array, "node 
     )
 
 
-def if_alive(alive: Bool[Array, "*sat"], after: State, before: State, lived: Lived) -> tuple:
-    """A decayed satellite keeps its last state, works no more, and counts as a fault."""
-    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), after, before)
-    lived = jax.tree.map(lambda x: jnp.where(alive, x, jnp.zeros_like(x)), lived)
-    limit = jnp.where(alive, lived.limit, Limit.FAULT)
-    least = jnp.where(alive, lived.battery_least, before.battery_energy)
-    state = eqx.tree_at(lambda s: s.alive, state, alive)
-    return state, eqx.tree_at(lambda x: (x.limit, x.battery_least), lived, (limit, least))
+def if_alive(
+    up: Bool[Array, "*sat"], before: State, after: State, tally: Tally, steps: int
+) -> tuple[State, Tally]:
+    """A decayed satellite keeps its last state, works no more, and counts as a fault.
+
+    `up` says whose orbit stays in its domain during the record. Asked of a whole record, since in
+    each step it would take a choice for every number.
+    """
+    alive = before.alive & up
+    cell, none = before.temperature[BATTERY], empty(before)
+    gone = replace(
+        none,
+        limit=jnp.full_like(none.limit, Limit.FAULT),
+        limited=tuple(
+            x + steps * (kind == Limit.FAULT) for x, kind in zip(none.limited, Limit, strict=True)
+        ),
+        battery_least=before.battery_energy,
+        chip_hottest=before.temperature[CHIP],
+        cell_hottest=cell,
+        cell_coldest=cell,
+        eclipse_now=jnp.zeros_like(cell),
+    )
+    state, tally = jax.tree.map(
+        lambda here, not_here: jnp.where(alive, here, not_here), (after, tally), (before, gone)
+    )
+    return replace(state, alive=alive), tally

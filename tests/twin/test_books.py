@@ -67,7 +67,7 @@ def crafted(pumped):
     )
     heat = tuple(60.0 + k + area * 300.0 * day for k, area in enumerate(satellites.skin.area))
     light = Light(clear=1361.0 * day, back=20.0 * day, heat=heat)
-    sky = Sky(Sunshine(day, day, day, 1e6 * day), (light,), jnp.zeros(LANES), jnp.ones(LANES, bool))
+    sky = Sky(Sunshine(day, day, day, 1e6 * day), (light,), jnp.zeros(LANES))
     return constellation, state, sky
 
 

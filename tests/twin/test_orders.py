@@ -32,7 +32,7 @@ def live(one_satellite):
         light = Light(1361.0 * one, 0 * one, tuple(200.0 * one for _ in satellites.skin.nodes))
         energy, shed = charge * satellites.battery.capacity, jnp.full_like(begin.shed, level)
         state = in_rows(replace(begin, battery_energy=energy, shed=shed))
-        after, lived = step(rows, state, Sky(seen, (light,), 0 * one, one > 0), one, dt)
+        after, lived = step(rows, state, Sky(seen, (light,), 0 * one), one, dt)
         return satellites.battery.charge(after.battery_energy)[0], lived
 
     def numbers(charge, level, sun, dt):
