@@ -16,6 +16,7 @@ from scipy.optimize import least_squares
 
 from serving import lines
 from serving.measured import Measured, Point
+from serving.models import Model, of
 from serving.problem import UsageProblem
 from serving.schedule import Engine, Load, Schedule, schedule
 from serving.steplaw import TIMES, Device, Figures, Subject, pace, predict
@@ -59,10 +60,17 @@ class Fit:
     covered: float | None  # share of those inside the bands
     measured: dict[str, tuple[float, float]]  # lengths, concurrency, scarcity of the cache
     points: int
+    shape: dict[str, Any] | None = None  # of the model, where it is none of the shipped
+
+    @property
+    def architecture(self) -> Model:
+        """The numbers of the model that was measured."""
+        return of(self.model, self.shape)
 
     def as_json(self) -> dict[str, Any]:
         """What a file holds; `from_json` reads it again."""
-        return {"format": "serving-fit", "version": VERSION} | asdict(self) | {
+        said = {k: v for k, v in asdict(self).items() if k != "shape" or v}
+        return {"format": "serving-fit", "version": VERSION} | said | {
             "numbers": {k: v for k, v in asdict(self.numbers).items() if np.isfinite(v)},
             "draws": self.draws.round(5).tolist(),
         }  # fmt: skip
@@ -74,7 +82,7 @@ class Fit:
             raise UsageProblem("FIT", f"format {said.get('format')!r}, version"
                                f" {said.get('version')!r}", f"serving-fit, version {VERSION}",
                                "fit the points again")  # fmt: skip
-        known = {f.name: said[f.name] for f in fields(cls)}
+        known = {f.name: said[f.name] for f in fields(cls) if f.name != "shape" or f.name in said}
         return cls(**known | {
             "engine": Engine(**said["engine"]), "numbers": Device(**said["numbers"]),
             "draws": np.array(said["draws"]),
@@ -122,6 +130,7 @@ def fit(seen: Measured, apart: Measured | None = None, cap: float = float("inf")
             "kv_tokens_wanted_over_held": (0.0, max(_scarcity(x, seen.engine) for x in loads)),
         },
         points=len(loads),
+        shape=seen.shape,
     )  # fmt: skip
     if apart is None or not apart.points:
         return found

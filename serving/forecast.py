@@ -85,7 +85,8 @@ def forecast(
     """
     fit = replace(fit, precision=short(fit.precision))
     asked = replace(asked, precision=short(asked.precision))
-    own, model = find(fit.model), find(asked.model)
+    own = fit.architecture
+    model = own if asked.model == fit.model else find(asked.model)
     load = asked.load
     if load.input_len + load.output_len > model.max_position:
         raise UsageProblem("lengths", f"{load.input_len} + {load.output_len} tokens",

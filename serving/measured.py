@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from serving.models import find, known, short
+from serving.models import Model, known, of, short
 from serving.problem import UsageProblem, nearest
 from serving.schedule import Engine, Load
 from serving.steplaw import Subject
@@ -50,12 +50,18 @@ class Measured:
     source: str
     points: tuple[Point, ...]
     noise: float = 0.0  # of a point, by how far its repeats lie apart; 0: not said
+    shape: dict[str, Any] | None = None  # of the model, where it is none of the shipped
 
     @property
     def subject(self) -> Subject:
         """The model as the steps see it."""
         kv = "fp32" if self.precision in ("fp32", "float32") else "bf16"
-        return Subject.of(find(self.model), self.precision, kv)
+        return Subject.of(self.architecture, self.precision, kv)
+
+    @property
+    def architecture(self) -> Model:
+        """The model's numbers."""
+        return of(self.model, self.shape)
 
     def only(self, points: Iterable[Point]) -> "Measured":
         """The same with fewer points."""
@@ -82,10 +88,11 @@ def shipped() -> tuple[str, ...]:
 
 
 def _can_be_fitted(campaign: Any) -> bool:
-    """Whether it is of a model whose shapes are shipped, and holds a closed loop."""
+    """Whether its model's shape is known, and it holds a closed loop."""
     said = json.loads(campaign.read_text(encoding="utf-8"))
     closed = any(not row.get("rate_per_s") for row in said["rows"])
-    return closed and said["provenance"]["model"] in known()
+    facts = said["provenance"]
+    return closed and (bool(facts.get("shape")) or facts["model"] in known())
 
 
 def read(where: str) -> Measured:
@@ -148,7 +155,7 @@ def _campaign(path: Path, summary: dict[str, Any]) -> Measured:
         precision=_precision(str(facts["command"]).replace("=", " ").split()), engine=engine,
         server=f"{facts['engine']} {facts['engine_version']}",
         source=f"twin bench, {facts['date'][:10]}", points=_points(rows, engine, False),
-        noise=_noise(rows),
+        noise=_noise(rows), shape=facts.get("shape"),
     )  # fmt: skip
 
 

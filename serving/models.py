@@ -163,6 +163,11 @@ def find(name: str) -> Model:
                        nearest(short, known()))  # fmt: skip
 
 
+def of(name: str, shape: dict[str, Any] | None) -> Model:
+    """A model of the `shape` that came with its figures; without one, the shipped one by `name`."""
+    return Model.model_validate(shape) if shape else find(name)
+
+
 def _shipped() -> Iterator[Model]:
     for file in sorted(files("assets").joinpath("models").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".json"):

@@ -11,7 +11,6 @@ import numpy as np
 
 from serving.fit import Fit
 from serving.measured import Measured, Point
-from serving.models import find
 from serving.problem import UsageProblem
 
 SPREAD = 1.645  # standard deviations to either side that hold 90 %
@@ -34,7 +33,7 @@ def profile(
         UsageProblem: what a profile needs is missing.
     """
     points = check(measured, idle, busy, lengths)
-    model, subject, n = find(measured.model), measured.subject, fit.numbers
+    model, subject, n = measured.architecture, measured.subject, fit.numbers
     load = points[0].load
     context = load.input_len + load.output_len / 2
     metered = _metered(points)

@@ -35,6 +35,7 @@ class Subject:
     weight_bytes: float | None
     kv_bytes_per_token: float | None
     mixture: bool = False
+    shape: dict[str, Any] | None = None  # of a model that is none of the shipped
 
     @property
     def warnings(self) -> list[str]:
@@ -77,6 +78,7 @@ def find(model: str, weights: str, tokenizer: str, dtype: str) -> tuple[Subject,
         weight_bytes=shapes.parameters() * TYPES[dtype] if shapes else None,
         kv_bytes_per_token=shapes.kv_bytes_per_token(dtype) if shapes else None,
         mixture=bool(shapes and shapes.experts),
+        shape=shapes.model_dump(exclude_defaults=True) if shapes and not shapes.hf_id else None,
     )
     return found, shapes
 

@@ -120,6 +120,7 @@ def provenance(
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "model": subject.name if subject else server.target.model,
+        **({"shape": subject.shape} if subject and subject.shape else {}),
         "weights": subject.weights if subject else "not stated",
         "tokenizer": subject.tokenizer_said if subject else "token ids",
         "weight_bytes": subject.weight_bytes if subject else None,

@@ -121,8 +121,8 @@ def onto(fit: Fit, device: str) -> tuple[Fit, float]:
         rate=n.rate / own.flop * other.flop,
         p0=float("nan"), per_byte=float("nan"), per_flop=float("nan"), cap=float("inf"),
     )  # fmt: skip
-    used = fit.engine.kv_tokens * _kv(fit) + find(fit.model).weight_bytes(fit.precision)
-    kept = min(used / own.memory, 1.0) * other.memory - find(fit.model).weight_bytes(fit.precision)
+    used = fit.engine.kv_tokens * _kv(fit) + fit.architecture.weight_bytes(fit.precision)
+    kept = min(used / own.memory, 1.0) * other.memory - fit.architecture.weight_bytes(fit.precision)
     engine = replace(fit.engine, kv_tokens=max(int(kept / _kv(fit)), fit.engine.block_size))
     misses = {k: v for k, v in fit.misses.items() if k != "power"}
     moved = replace(fit, device=device, numbers=numbers, engine=engine, misses=misses)
@@ -130,7 +130,7 @@ def onto(fit: Fit, device: str) -> tuple[Fit, float]:
 
 
 def _kv(fit: Fit) -> float:
-    return Subject.of(find(fit.model), fit.precision).kv
+    return Subject.of(fit.architecture, fit.precision).kv
 
 
 def _bytes(stream: Stream) -> float:

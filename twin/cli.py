@@ -317,7 +317,10 @@ def _keys(rows: list[dict[str, str]]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row.values())
-    wide.print(table)
+    with wide.capture() as shown:
+        wide.print(table)
+    for line in shown.get().splitlines():  # a table fills its last column with blanks
+        out(line.rstrip())
 
 
 def plugins() -> None:

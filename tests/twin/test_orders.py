@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from twin import step as kernel
 from twin.arrays import in_rows
 from twin.constellation import Light, Sky
 from twin.forcing import forcing
@@ -55,6 +56,28 @@ def test_the_payload_is_switched_when_the_charge_gets_there(one_satellite, live,
     moment = STEP * (asleep if level else 1 - asleep)
     assert 0.2 * STEP < moment < 0.8 * STEP, "in the midst of the step"
     assert float(live(begin, level, sun, moment)[0]) == pytest.approx(at, abs=0.1 * WAY)
+
+
+def test_it_wakes_no_longer_than_there_is_power_to_spare_for(one_satellite, monkeypatch):
+    """Its release lies within the step, but what is left over feeds a tenth of it."""
+    constellation, begin = one_satellite
+    satellites, at = constellation.satellites, constellation.satellites.loads.restored_above[0]
+    most, one = satellites.payload.devices * satellites.payload.full_power, satellites.one
+    light = Light(1361.0 * one, 0 * one, tuple(200.0 * one for _ in satellites.skin.nodes))
+    rows = replace(constellation, satellites=in_rows(satellites))
+    state = in_rows(replace(
+        begin, battery_energy=(at - WAY) * satellites.battery.capacity,
+        shed=jnp.full_like(begin.shed, 1),
+    ))  # fmt: skip
+    sky = Sky(Sunshine(*(x * one for x in (*DAY, SUDDEN))), (light,), 0 * one)
+    awake, honest = {}, kernel.plan
+    for share in (1.0, 0.1):
+        monkeypatch.setattr(
+            kernel, "plan", lambda *x, share=share: replace(honest(*x), spare=share * most)
+        )
+        duty = kernel.step(rows, state, sky, one, jnp.asarray(STEP))[1].orders.duty
+        awake[share] = 1 - float(duty.withheld[0])
+    assert 0.2 < awake[1.0] < 0.8 and awake[0.1] == pytest.approx(0.1)
 
 
 def test_before_sunrise_the_battery_feeds_the_loads(one_satellite, live):
