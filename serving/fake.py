@@ -308,11 +308,24 @@ def _config(fake: Fake, host: str, port: int) -> uvicorn.Config:
 
 def _vanish(server: uvicorn.Server) -> None:
     """What clients see when a process is killed: closed connections, and nobody at the port."""
+    loop = asyncio.get_running_loop()
+
+    def hang_up(turns: int) -> None:
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        if turns:
+            loop.call_soon(hang_up, turns - 1)
+            return
+        for listener in server.servers:
+            listener.close()
+        server.should_exit = server.force_exit = True
+
+    # Nobody is let in from here on. Who just was is known some turns later, if his listener is
+    # still open; else asyncio would forget him, and he would wait until his own patience ends.
     for listener in server.servers:
-        listener.close()
-    for connection in list(server.server_state.connections):
-        connection.transport.abort()  # type: ignore[union-attr]
-    server.should_exit = server.force_exit = True
+        for door in listener.sockets:
+            loop.remove_reader(door.fileno())
+    hang_up(10)
 
 
 def refuse(status: int, kind: str, message: str) -> JSONResponse:

@@ -1,5 +1,10 @@
 """The fake's chosen delays and failures are what a client sees; they are the oracle of the rest."""
 
+import contextlib
+import json
+import socket
+import threading
+
 import httpx
 import pytest
 
@@ -78,3 +83,37 @@ def test_chat_and_whole_answers_state_their_usage():
 def test_impossible_behaviour_is_refused(given):
     with pytest.raises(UsageProblem):
         Behaviour(**given)
+
+
+def test_a_server_that_dies_leaves_nobody_waiting():
+    """Ten deaths amid eight who knock without a pause: one in four left one waiting once."""
+    body = json.dumps({"model": Behaviour().model, "prompt": [1], "max_tokens": 4, "stream": True})
+    post = f"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+    waiting = []
+
+    def said(address, text):
+        with socket.create_connection(address, timeout=10) as line:
+            line.sendall(text.encode())
+            while line.recv(4096):
+                pass
+
+    def knock(address):
+        try:
+            while True:
+                said(address, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        except TimeoutError:
+            waiting.append(1)
+        except OSError:
+            pass
+
+    for _ in range(10):
+        with fake.running(Behaviour(ttft_s=0.05, itl_s=0.001, die_after=1)) as (url, _):
+            address = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
+            knocking = [threading.Thread(target=knock, args=(address,)) for _ in range(8)]
+            for thread in knocking:
+                thread.start()
+            with contextlib.suppress(ConnectionError):
+                said(address, post)
+            for thread in knocking:
+                thread.join()
+    assert not waiting
