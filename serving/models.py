@@ -165,7 +165,12 @@ def find(name: str) -> Model:
 
 def of(name: str, shape: dict[str, Any] | None) -> Model:
     """A model of the `shape` that came with its figures; without one, the shipped one by `name`."""
-    return Model.model_validate(shape) if shape else find(name)
+    if not shape:
+        return find(name)
+    try:
+        return Model.model_validate(shape)
+    except ValidationError as error:
+        raise _invalid(f"shape of {name}", error) from None
 
 
 def _shipped() -> Iterator[Model]:
@@ -205,10 +210,14 @@ def _from_config(path: Path, name: str) -> Model:
     except KeyError as error:
         raise UsageProblem(str(path), f"has no {error.args[0]}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageProblem(str(path), f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-                           f" (got {first['input']!r})"[:200]) from None  # fmt: skip
+        raise _invalid(str(path), error) from None
     except (OSError, ValueError) as error:
         if isinstance(error, UsageProblem):
             raise
         raise UsageProblem(str(path), f"cannot be read: {error}", "JSON") from None
+
+
+def _invalid(where: str, error: ValidationError) -> UsageProblem:
+    first = error.errors()[0]
+    said = f"{'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})"
+    return UsageProblem(where, said[:200])

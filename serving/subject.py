@@ -67,6 +67,7 @@ def find(model: str, weights: str, tokenizer: str, dtype: str) -> tuple[Subject,
         _weights_are_there(where)
     else:
         _tokenizer_fits(tokenizer, shapes.vocab_size if shapes else 0)
+    shipped = shapes is not None and shapes.name in models.known() and not Path(model).exists()
     found = Subject(
         name=shapes.name if shapes else model.rsplit("/", 1)[-1],
         path=where,
@@ -78,7 +79,7 @@ def find(model: str, weights: str, tokenizer: str, dtype: str) -> tuple[Subject,
         weight_bytes=shapes.parameters() * TYPES[dtype] if shapes else None,
         kv_bytes_per_token=shapes.kv_bytes_per_token(dtype) if shapes else None,
         mixture=bool(shapes and shapes.experts),
-        shape=shapes.model_dump(exclude_defaults=True) if shapes and not shapes.hf_id else None,
+        shape=shapes.model_dump(exclude_defaults=True) if shapes and not shipped else None,
     )
     return found, shapes
 

@@ -64,6 +64,16 @@ def test_without_its_shape_it_is_refused(command, campaigns):
     assert code == 2 and "'mine' is not known here" in err
 
 
+@pytest.mark.parametrize("broken", [{"layers": 0}, {"hidden_size": "wide"}, {"wheels": 4}])
+def test_a_shape_that_is_none_is_refused_in_a_line(command, campaigns, tmp_path, broken):
+    said = json.loads(campaigns[0].read_text())
+    said["provenance"]["shape"] |= broken
+    (tmp_path / "broken.json").write_text(json.dumps(said))
+    code, out, err = command("calibrate", tmp_path / "broken.json")
+    (line,) = err.splitlines()
+    assert code == 2 and not out and line.startswith("error: shape of mine: " + next(iter(broken)))
+
+
 def test_a_shipped_model_has_no_shape_of_its_own(folder):
     assert subject.find("qwen3-0.6b", "random", "", "float32")[0].shape is None
     shape = subject.find(str(folder), "random", "", "float32")[0].shape
