@@ -14,7 +14,7 @@ import numpy as np
 
 from twin import tally
 from twin.anatomy import Anatomy, anatomy
-from twin.arrays import Each
+from twin.arrays import Each, Scalar
 from twin.constants import CELSIUS, DAY, EARTH_FLATTENING, EARTH_ROTATION, HOUR, WH
 from twin.constellation import CHIP, Constellation, Satellite, Skin, State, Surroundings
 from twin.crafts import Gallery, gallery
@@ -74,7 +74,7 @@ def build(
 
     satellites = Satellite(
         number=jnp.asarray(satellite, jnp.int32),
-        orbit=jax.tree.map(lambda x: x[..., satellite], fleet.orbit),
+        orbit=jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[..., satellite]), fleet.orbit),
         surroundings=_fill(Surroundings, lane),
         attitude=_attitude(scenario, fleet, shown, satellite),
         skin=_skin(body, shown, satellite, lane),
@@ -105,15 +105,17 @@ def build(
         rotation=jnp.asarray([float(earth_rotation(fleet.start, np.zeros(1))[0]), EARTH_ROTATION]),
         stream=upset_stream(jax.random.PRNGKey(scenario.run.seed)),
     )
-    return constellation, _first_state(constellation, lane)
+    first = _first_state(constellation, lane("battery_start"), lane("temperature_start"))
+    return constellation, first
 
 
-def _first_state(constellation: Constellation, lane: Lane) -> State:
+@jax.jit  # one small program instead of forty, each of which takes a hundredth of a second
+def _first_state(constellation: Constellation, charge: Each, kelvin: Each) -> State:
     """All satellites as they begin: nothing shed, nothing down, the first upset still to come."""
     satellites = constellation.satellites
-    energy = satellites.battery.capacity * lane("battery_start")
+    energy = satellites.battery.capacity * charge
     nodes = len(satellites.body.names)
-    temperature = jnp.broadcast_to(lane("temperature_start"), (nodes, energy.size))
+    temperature = jnp.broadcast_to(kelvin, (nodes, energy.size))
     none, count = jnp.zeros_like(energy), jnp.zeros(energy.shape, jnp.int32)
     no = jnp.zeros(energy.shape, bool)
     return State(
@@ -150,9 +152,17 @@ def _network(body: Anatomy, lane: Lane, step: float) -> Network:
         arithmetic=body.arithmetic,
         enclosed=body.enclosed,
     )
-    stiff = float(jnp.max(fastest_rate(network, 400.0))) * step > HARSH_RATE
-    tight = stiff or float(jnp.max(exchange_rate(network, 400.0), initial=0.0)) * step > TIGHT_RATE
+    own, mutual = _quickest(network)
+    stiff = float(own) * step > HARSH_RATE
+    tight = stiff or float(mutual) * step > TIGHT_RATE
     return replace(network, guarded=stiff, tight=tight)
+
+
+@jax.jit
+def _quickest(network: Network) -> tuple[Scalar, Scalar]:
+    """The largest rates (1/s) of a node and of an exchange, at 400 K."""
+    own, mutual = fastest_rate(network, 400.0), exchange_rate(network, 400.0)
+    return jnp.max(own), jnp.max(mutual, initial=0.0)
 
 
 def _skin(body: Anatomy, shown: Gallery, satellite: np.ndarray, lane: Lane) -> Skin:
@@ -186,7 +196,7 @@ def _attitude(scenario: Scenario, fleet: Fleet, shown: Gallery, satellite: np.nd
 
 def _rows(lane: Lane, keys: list[str]) -> jax.Array:
     """Several parameters, one a row; without any, no rows for as many satellites."""
-    return jnp.stack([lane(key) for key in keys]) if keys else lane("area")[None][:0]
+    return jnp.asarray(np.stack([lane(key) for key in keys]) if keys else lane("area")[None][:0])
 
 
 def nominal(scenario: Scenario) -> Value:

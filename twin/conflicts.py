@@ -7,14 +7,16 @@ surface sees of it in each attitude. Orbits are taken as round, the shadow as a 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
+from twin.arrays import Scalar
 from twin.constants import AU, DEG, EARTH_RADIUS, STEFAN_BOLTZMANN
 from twin.constellation import RADIATOR, RADIATOR_BACK, Constellation
 from twin.crafts import attitudes
 from twin.design import Design
 from twin.environment.sun import sun_positions
 from twin.fleet import Fleet
+from twin.orbits.elements import AbstractOrbit
 from twin.report_form import Conflict
 from twin.scenario import Scenario
 from twin.spacecraft.attitude import grid_directions
@@ -43,11 +45,16 @@ def conflicts(scenario: Scenario, fleet: Fleet, constellation: Constellation) ->
 
 def sun_heights(fleet: Fleet, time: float, sun: np.ndarray) -> Float[np.ndarray, "sat"]:
     """Beta angles (rad): how high the Sun stands over each orbit's plane. NaN: decayed."""
-    moment = jnp.asarray(time)
-    states = jax.vmap(lambda orbit: orbit.state(moment), in_axes=-1, out_axes=-1)(fleet.orbit)
-    position, velocity = (np.asarray(vector, float) for vector in states)
+    position, velocity = (
+        np.asarray(vector, float) for vector in _states(fleet.orbit, jnp.asarray(time))
+    )
     normal = np.cross(position, velocity, axis=0)
     return np.arcsin(sun / np.linalg.norm(sun) @ (normal / np.linalg.norm(normal, axis=0)))
+
+
+@jax.jit
+def _states(orbits: AbstractOrbit, time: Scalar) -> tuple[Array, Array]:
+    return jax.vmap(lambda orbit: orbit.state(time), in_axes=-1, out_axes=-1)(orbits)
 
 
 def sun_in_body(kind: str, beta: np.ndarray) -> Float[np.ndarray, "sat angle 3"]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from twin.frames import earth_rotation
 from twin.load import Loaded, load, parse
 from twin.problems import InputError, Problem, nearest
 from twin.recorded import recorded
+from twin.remedies import Plan, planned
 from twin.report import Measured, report, versions
 from twin.report_form import Report
 from twin.results import REPORT, Run
@@ -125,6 +127,16 @@ def default_folder(name: str) -> Path:
 
 
 def _go(loaded: Loaded, ships: Fleet, target: Run, watch: Watch) -> Report:
+    # LLVM compiles a program on one core: that of the error bars takes another meanwhile.
+    aside = ThreadPoolExecutor(1)
+    try:
+        plan = aside.submit(planned, loaded.scenario, ships)
+        return _flown(loaded, ships, target, watch, plan)
+    finally:
+        aside.shutdown(wait=False)  # whoever stops a run is answered at once
+
+
+def _flown(loaded: Loaded, ships: Fleet, target: Run, watch: Watch, plan: Future[Plan]) -> Report:
     scenario = loaded.scenario
     constellation, state = build(scenario, ships)
     clock = Clock.of(
@@ -146,7 +158,7 @@ def _go(loaded: Loaded, ships: Fleet, target: Run, watch: Watch) -> Report:
         ledger=engine.ledger(state),
         recorded=recorded(target, any(d.node for d in scenario.class_.values())),
     )
-    result = report(loaded, ships, engine, measured, watch.stage)
+    result = report(loaded, ships, engine, measured, plan, watch.stage)
     target.write_json(REPORT, result.model_dump(mode="json"))
     return result
 

@@ -25,7 +25,6 @@ FleetTrack = Callable[[Float[np.ndarray, " time"]], Float[Array, "time 3 sat"]]
 
 _TOLERANCE = 1e-3  # s
 _BLOCK = 256  # moments one satellite is evaluated at together
-_CHUNK = 64  # moments a fleet is evaluated at together: few enough to stay in cache
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ def contact_statistics(
     windows: int = 1,
     wait: float = 90.0,
     step: float = 10.0,
+    chunk: int = 64,
 ) -> list[ContactStatistics]:
     """Contact of a fleet with any of its stations, for consecutive windows from `begin` (s).
 
@@ -100,7 +100,8 @@ def contact_statistics(
     `fleet_tracks`: a part is evaluated only where the parts before it left a moment without
     contact. Rise and set are interpolated between samples, so at 10 s they are good to 0.1 s;
     contacts shorter than a step may be missed. Positions are asked for up to `wait` and one chunk
-    beyond the last window. A satellite whose position is NaN is never in contact.
+    beyond the last window. A satellite whose position is NaN is never in contact. `chunk` moments
+    are evaluated together: with few satellites, many; with thousands, few enough for a cache.
     """
     masks = np.broadcast_to(np.asarray(mask_deg, dtype=np.float64), (len(stations),))
     for mask in masks:
@@ -109,17 +110,17 @@ def contact_statistics(
         raise ValueError("contact statistics: window, windows and step must be above zero")
     ground = place(stations, (masks * DEG).tolist())
     count = int(np.ceil((windows * window + wait) / step)) + 1
-    times = begin + step * np.arange(_CHUNK * int(np.ceil(count / _CHUNK)))
+    times = begin + step * np.arange(chunk * int(np.ceil(count / chunk)))
     angles = earth_rotation(start, times)
     best = np.full(times.shape, -2.0)
-    for first in range(0, len(times), _CHUNK):
-        chunk = slice(first, first + _CHUNK)
+    for first in range(0, len(times), chunk):
+        part = slice(first, first + chunk)
         for fleet in fleets:
-            if (best[chunk] >= 0).all():
+            if (best[part] >= 0).all():
                 break
-            moment = jnp.asarray(angles[chunk])
-            margins = np.asarray(_margins(jnp.asarray(fleet(times[chunk])), moment, ground))
-            best[chunk] = np.maximum(best[chunk], margins.max(axis=1))
+            moment = jnp.asarray(angles[part])
+            margins = np.asarray(_margins(jnp.asarray(fleet(times[part])), moment, ground))
+            best[part] = np.maximum(best[part], margins.max(axis=1))
     rise, fall = _up(times[:count], best[:count])
     result = []
     for k in range(windows):

@@ -1,7 +1,7 @@
 """What would help: error bars of a run, and the array, battery and radiator that would close it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from twin.simulate import Engine
 from twin.uncertainty import (
     LANES,
     Batch,
+    Input,
     Sampling,
     Variants,
     bands,
+    batch,
+    compiled,
     draws,
     influences,
     inputs,
@@ -33,7 +36,7 @@ FACTORS = np.concatenate([[1.0], np.geomspace(0.35, 3.5, 14)])  # of array or ra
 SPARE = 1.02  # on a battery sized for the longest night
 BATTERY_LIMIT = 45.0 + CELSIUS  # K; lithium cells charge from 0 to 45 °C (ECSS practice)
 LOSS = 1e-3  # a design closes if it loses less than this share of its work
-STAGES = ("error bars", "sizing the array", "sizing the radiator", "contacts")
+STAGES = ("contacts", "error bars", "sizing the array", "sizing the radiator")
 Stage = Callable[[int, str], None]
 
 
@@ -50,29 +53,60 @@ class Study:
     radiator: Batch
 
 
-def study(scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, say: Stage) -> Study:
-    """Samples of the inputs, arrays and radiators of all sizes: one batch if the fleet is small."""
-    samples = scenario.run.samples
+@dataclass(frozen=True)
+class Plan:
+    """What a study is going to vary, and an engine for it where that can be told before the run."""
+
+    found: list[Input]
+    rows: np.ndarray
+    engine: Engine | None
+
+    def parts(self, scenario: Scenario, batteries: dict[str, float]) -> list[Variants]:
+        """Samples of the inputs, arrays with the batteries they need (Wh), and radiators."""
+        arrays = _with_batteries(scenario, batteries, scaled(scenario, "array_m2", FACTORS))
+        return [
+            (varied(scenario, self.found, self.rows), len(self.rows)),
+            (arrays, FACTORS.size),
+            (scaled(scenario, "radiator_m2", FACTORS), FACTORS.size),
+        ]
+
+
+def planned(scenario: Scenario, fleet: Fleet) -> Plan:
+    """The plan of a study, before the run: a thread can compile its program beside the run's own.
+
+    A large fleet's batch is flown by the run's own engine, or chosen by what the run found.
+    """
     found = inputs(scenario, fleet)
+    plan = Plan(found, draws(found, scenario.run.samples, scenario.run.seed), None)
+    batteries = {name: scenario.class_[name].battery_wh.value for name in fleet.classes}
+    value, count = joined(plan.parts(scenario, batteries))
+    if len(fleet) * count > LANES:
+        return plan
+    everyone = Sampling(np.arange(len(fleet)), np.ones(len(fleet)))
+    constellation, state = batch(scenario, fleet, everyone, value, count)
+    return replace(plan, engine=compiled(scenario, constellation, state))
+
+
+def study(
+    scenario: Scenario, fleet: Fleet, engine: Engine, ledger: Ledger, plan: Plan, say: Stage
+) -> Study:
+    """Samples of the inputs, arrays and radiators of all sizes: one batch if the fleet is small."""
+    samples, found, rows = scenario.run.samples, plan.found, plan.rows
     needed = {name: battery_needed(scenario, fleet, ledger, name) for name in fleet.classes}
-    rows = draws(found, samples, scenario.run.seed)
-    parts: list[Variants] = [
-        (varied(scenario, found, rows), samples + 1),
-        (_with_batteries(scenario, needed, scaled(scenario, "array_m2", FACTORS)), FACTORS.size),
-        (scaled(scenario, "radiator_m2", FACTORS), FACTORS.size),
-    ]
+    parts = plan.parts(scenario, needed)
+    engines = [one for one in (engine, plan.engine) if one]
     together = sum(count for _, count in parts)
     sampling = representatives(fleet, ledger, together)
     if sampling.satellites.size * together <= max(LANES, len(fleet)):
-        say(0, "error bars and sizing")
+        say(1, "error bars and sizing")
         parts = [joined(parts)]
     batches: list[Batch] = []
     for index, (value, count) in enumerate(parts):
         if len(parts) > 1:
-            say(index, STAGES[index])
+            say(index + 1, STAGES[index + 1])
         one = representatives(fleet, ledger, count)
         sampling = one if index == 0 else sampling
-        batches.append(run_batch(scenario, fleet, one, value, count, ledger, engine))
+        batches.append(run_batch(scenario, fleet, one, value, count, ledger, engines))
     if len(batches) == 1:
         cuts = (samples + 1, samples + 1 + FACTORS.size)
         batches = batches[0].cut(cuts)

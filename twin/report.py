@@ -1,5 +1,6 @@
 """From a finished run to its report: headline numbers, error bars, what binds, what would help."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ from twin.recorded import Recorded
 from twin.remedies import (
     BATTERY_LIMIT,
     STAGES,
+    Plan,
     Stage,
     Study,
     compute_power,
@@ -64,14 +66,20 @@ class Measured:
 
 
 def report(
-    loaded: Loaded, fleet: Fleet, engine: Engine, measured: Measured, on_stage: Stage | None = None
+    loaded: Loaded,
+    fleet: Fleet,
+    engine: Engine,
+    measured: Measured,
+    plan: Future[Plan],
+    on_stage: Stage | None = None,
 ) -> Report:
     """The whole report. `on_stage` hears of each of `STAGES` as it begins."""
     say = on_stage or (lambda index, name: None)
     scenario, ledger, seen = loaded.scenario, measured.ledger, measured.recorded
-    found = study(scenario, fleet, engine, ledger, say)
-    say(3, STAGES[3])
-    contact = contacts(scenario, fleet)
+    say(0, STAGES[0])
+    contact, conflict = contacts(scenario, fleet), conflicts(scenario, fleet, engine.constellation)
+    say(1, STAGES[1])  # the plan's program may still be compiling
+    found = study(scenario, fleet, engine, ledger, plan.result(), say)
     count, clock = len(fleet), engine.clock
     duration = clock.records * clock.steps * clock.dt
 
@@ -148,7 +156,7 @@ def report(
         assumed=found.influences,
         assumed_share=found.assumed_share,
         verdicts=[],
-        conflicts=conflicts(scenario, fleet, engine.constellation),
+        conflicts=conflict,
         warnings=[
             *fleet.warnings,
             *overlapping(scenario, fleet),
@@ -223,8 +231,9 @@ def contacts(scenario: Scenario, fleet: Fleet) -> Contact | None:
     asked = np.flatnonzero(serving if serving.any() else np.ones(len(fleet), bool))
     tracks = fleet_tracks(jax.tree.map(lambda x: x[..., asked], fleet.orbit))
     step = 10.0 if len(fleet) <= 100 else 60.0
-    windows = contact_statistics(tracks, stations, masks, fleet.start, windows=14, step=step)
-    (world,) = contact_statistics(tracks, WORLD, max(masks), fleet.start, step=step)
+    often = {"step": step, "chunk": max(128, 12_288 // asked.size)}
+    windows = contact_statistics(tracks, stations, masks, fleet.start, windows=14, **often)
+    (world,) = contact_statistics(tracks, WORLD, max(masks), fleet.start, **often)
     share = np.array([w.share for w in windows])
     chance = np.array([w.chance for w in windows])
     return Contact(

@@ -183,12 +183,11 @@ class Engine:
         clock = self.clock
         pieces = segments(clock.steps, clock.dt)
         run = partial(rollout, records=records, steps=clock.steps, pieces=pieces)
-        _, shape = jax.eval_shape(run, *arguments)
         mapped = jax.shard_map(
             devices.in_turns(run, self._in, self.turns),
             mesh=self.mesh,
             in_specs=self._in,
-            out_specs=(self._in[1], _by_sat(shape)),
+            out_specs=(self._in[1], _by_sat(_recorded(records, *arguments))),
             check_vma=False,
         )
         with devices.compact():
@@ -289,6 +288,21 @@ def check(state: State, engine: Engine, seconds: float) -> None:
                 f"the {name} book is open by {worst:.1e} of its throughput (allowed"
                 f" {books.TOLERANCE:.0e}) by t = {seconds:,.0f} s; this is a defect of the twin"
             )
+
+
+def _recorded(
+    records: int, constellation: Constellation, state: State, first: Any, dt: Scalar
+) -> Telemetry:
+    """The shapes of what a rollout records, without tracing its steps, which takes seconds."""
+
+    def one() -> Telemetry:
+        last = moment(constellation, first * dt)
+        return tally.telemetry(tally.empty(state), state, last, 1)
+
+    def often(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((records, *x.shape), x.dtype)
+
+    return jax.tree.map(often, jax.eval_shape(one))
 
 
 def _shape(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:

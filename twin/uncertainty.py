@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from twin.build import Value, build, nominal
-from twin.constellation import Ledger
+from twin.constellation import Constellation, Ledger, State
 from twin.fleet import Fleet
 from twin.load import key
 from twin.numbers import Number
@@ -203,6 +203,26 @@ def joined(parts: Sequence[Variants]) -> Variants:
     return value, sum(count for _, count in parts)
 
 
+def batch(
+    scenario: Scenario, fleet: Fleet, sampling: Sampling, value: Value, variants: int
+) -> tuple[Constellation, State]:
+    """All variants of the representatives, and no fewer lanes than a large fleet has."""
+    count = sampling.satellites.size
+    lanes = variants * count
+    filled = max(lanes, len(fleet)) if count < len(fleet) else lanes
+    place = np.minimum(np.arange(filled), lanes - 1)
+    return build(scenario, fleet, value, (sampling.satellites[place % count], place // count))
+
+
+def compiled(scenario: Scenario, constellation: Constellation, state: State) -> Engine:
+    """An engine for a batch, its program compiled."""
+    run, lanes = scenario.run, state.alive.size
+    clock = Clock.of(run.step_s, run.record_s, run.duration_h * 3600, lanes)
+    engine = Engine(constellation, state, clock)
+    engine.compile(state, min(clock.chunk, clock.records))
+    return engine
+
+
 def run_batch(
     scenario: Scenario,
     fleet: Fleet,
@@ -210,21 +230,14 @@ def run_batch(
     value: Value,
     variants: int,
     ledger: Ledger,
-    reuse: Engine,
+    engines: Sequence[Engine],
 ) -> Batch:
     """Run all variants at once. An engine of the right size serves again: nothing is recompiled."""
     count = sampling.satellites.size
     lanes = variants * count
-    filled = max(lanes, len(fleet)) if count < len(fleet) else lanes
-    place = np.minimum(np.arange(filled), lanes - 1)
-    satellite, variant = sampling.satellites[place % count], place // count
-    constellation, state = build(scenario, fleet, value, (satellite, variant))
-    if reuse.fits(constellation, state):
-        engine = reuse.holding(constellation)
-    else:
-        run = scenario.run
-        clock = Clock.of(run.step_s, run.record_s, run.duration_h * 3600, filled)
-        engine = Engine(constellation, state, clock)
+    constellation, state = batch(scenario, fleet, sampling, value, variants)
+    fit = (one.holding(constellation) for one in engines if one.fits(constellation, state))
+    engine = next(fit, None) or compiled(scenario, constellation, state)
     out = simulate(engine, state).ledger
     capacity = np.asarray(constellation.satellites.battery.capacity)
 

@@ -65,6 +65,22 @@ def test_check_answers_without_jax():
         subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
 
 
+def test_who_is_stopped_leaves_at_once_while_a_program_compiles():
+    """A thread that nothing can cut short stands for LLVM: a minute, which Python would wait."""
+    code = (
+        "import sys, threading, time\n"
+        "from twin import __main__, cli\n"
+        "def main():\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "    print('the last word', file=sys.stderr)\n"
+        "    sys.exit(130)\n"
+        "__main__.main = main\n"
+        "__main__.script()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=45)
+    assert done.returncode == 130 and done.stderr == "the last word\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

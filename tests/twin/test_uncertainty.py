@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from twin.build import build, nominal
+from twin.constants import WH
 from twin.fleet import fleet
 from twin.load import load, parse, shipped
 from twin.parts import circuits
+from twin.remedies import planned
 from twin.simulate import Clock, Engine, check, simulate
-from twin.uncertainty import draws, inputs, varied
+from twin.uncertainty import Sampling, batch, draws, inputs, joined, varied
 
 OWN = """
 [run]
@@ -157,3 +159,19 @@ def test_the_age_of_coatings_moves_temperatures(own):
     end = simulate(engine, state)
     blanket = np.asarray(end.temperature)[constellation.satellites.body.names.index("blanket"), :2]
     assert blanket[1] > blanket[0] + 1.0
+
+
+def test_a_small_fleets_study_flies_in_the_program_that_was_planned(monkeypatch):
+    """Compiled beside the run's own, before the run tells how large a battery the night takes."""
+    monkeypatch.setattr(Engine, "compile", lambda self, state, records: None)
+    scenario = load("scs01").scenario
+    ships = fleet(scenario)
+    plan = planned(scenario, ships)
+    value, count = joined(plan.parts(scenario, {"large": 792.0, "small": 700.0}))
+    everyone = Sampling(np.arange(len(ships)), np.ones(len(ships)))
+    built = batch(scenario, ships, everyone, value, count)
+    capacity = np.asarray(built[0].satellites.battery.capacity).reshape(count, -1)
+    assert {792.0, 700.0} <= set(np.round(capacity[len(plan.rows)] / WH))
+    assert plan.engine and plan.engine.fits(*built)
+    large = load("star2035").scenario
+    assert not planned(large, fleet(large)).engine
