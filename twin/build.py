@@ -109,9 +109,12 @@ def build(
     return constellation, first
 
 
-@jax.jit  # one small program instead of forty, each of which takes a hundredth of a second
+@jax.jit
 def _first_state(constellation: Constellation, charge: Each, kelvin: Each) -> State:
-    """All satellites as they begin: nothing shed, nothing down, the first upset still to come."""
+    """All satellites as they begin: nothing shed, nothing down, the first upset still to come.
+
+    Compiled: one small program instead of forty, each of which takes a hundredth of a second.
+    """
     satellites = constellation.satellites
     energy = satellites.battery.capacity * charge
     nodes = len(satellites.body.names)
@@ -160,7 +163,7 @@ def _network(body: Anatomy, lane: Lane, step: float) -> Network:
 
 @jax.jit
 def _quickest(network: Network) -> tuple[Scalar, Scalar]:
-    """The largest rates (1/s) of a node and of an exchange, at 400 K."""
+    """The largest rates (1/s) of a node and of an exchange, at 400 K. Compiled: a whole network."""
     own, mutual = fastest_rate(network, 400.0), exchange_rate(network, 400.0)
     return jnp.max(own), jnp.max(mutual, initial=0.0)
 

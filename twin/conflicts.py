@@ -54,6 +54,7 @@ def sun_heights(fleet: Fleet, time: float, sun: np.ndarray) -> Float[np.ndarray,
 
 @jax.jit
 def _states(orbits: AbstractOrbit, time: Scalar) -> tuple[Array, Array]:
+    """Positions and velocities. Compiled: each line of SGP4 would be a program of its own."""
     return jax.vmap(lambda orbit: orbit.state(time), in_axes=-1, out_axes=-1)(orbits)
 
 
