@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from twin.frames import earth_rotation
 from twin.load import Loaded, load, parse
 from twin.problems import InputError, Problem, nearest
 from twin.recorded import recorded
-from twin.remedies import Plan, planned
+from twin.remedies import planned
 from twin.report import Measured, report, versions
 from twin.report_form import Report
 from twin.results import REPORT, Run
@@ -127,22 +127,24 @@ def default_folder(name: str) -> Path:
 
 
 def _go(loaded: Loaded, ships: Fleet, target: Run, watch: Watch) -> Report:
-    # LLVM compiles a program on one core: that of the error bars takes another meanwhile.
     aside = ThreadPoolExecutor(1)
     try:
-        plan = aside.submit(planned, loaded.scenario, ships)
-        return _flown(loaded, ships, target, watch, plan)
+        return _flown(loaded, ships, target, watch, aside)
     finally:
         aside.shutdown(wait=False)  # whoever stops a run is answered at once
 
 
-def _flown(loaded: Loaded, ships: Fleet, target: Run, watch: Watch, plan: Future[Plan]) -> Report:
+def _flown(
+    loaded: Loaded, ships: Fleet, target: Run, watch: Watch, aside: ThreadPoolExecutor
+) -> Report:
     scenario = loaded.scenario
     constellation, state = build(scenario, ships)
     clock = Clock.of(
         scenario.run.step_s, scenario.run.record_s, scenario.run.duration_h * 3600, len(ships)
     )
     engine = Engine(constellation, state, clock)
+    # LLVM compiles a program on one core: that of the error bars takes another meanwhile.
+    plan = aside.submit(planned, scenario, ships, engine)
     found = target.checkpoint(state)
     first, state = found or (0, state)
     if not found:

@@ -21,8 +21,8 @@ from twin.uncertainty import (
     Variants,
     bands,
     batch,
-    compiled,
     draws,
+    fitting,
     influences,
     inputs,
     joined,
@@ -55,11 +55,11 @@ class Study:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study is going to vary, and an engine for it where that can be told before the run."""
+    """What a study is going to vary, and an engine for it."""
 
     found: list[Input]
     rows: np.ndarray
-    engine: Engine | None
+    engine: Engine
 
     def parts(self, scenario: Scenario, batteries: dict[str, float]) -> list[Variants]:
         """Samples of the inputs, arrays with the batteries they need (Wh), and radiators."""
@@ -71,20 +71,25 @@ class Plan:
         ]
 
 
-def planned(scenario: Scenario, fleet: Fleet) -> Plan:
+def planned(scenario: Scenario, fleet: Fleet, engine: Engine) -> Plan:
     """The plan of a study, before the run: a thread can compile its program beside the run's own.
 
-    A large fleet's batch is flown by the run's own engine, or chosen by what the run found.
+    It serves unless the run's results choose satellites whose network takes another program.
     """
     found = inputs(scenario, fleet)
-    plan = Plan(found, draws(found, scenario.run.samples, scenario.run.seed), None)
+    plan = Plan(found, draws(found, scenario.run.samples, scenario.run.seed), engine)
     batteries = {name: scenario.class_[name].battery_wh.value for name in fleet.classes}
     value, count = joined(plan.parts(scenario, batteries))
-    if len(fleet) * count > LANES:
+    some = representatives(fleet, None, count)
+    if not _at_once(fleet, some, count):
         return plan
-    everyone = Sampling(np.arange(len(fleet)), np.ones(len(fleet)))
-    constellation, state = batch(scenario, fleet, everyone, value, count)
-    return replace(plan, engine=compiled(scenario, constellation, state))
+    built = batch(scenario, fleet, some, value, count)
+    return replace(plan, engine=fitting([engine], scenario, *built))
+
+
+def _at_once(fleet: Fleet, sampling: Sampling, variants: int) -> bool:
+    """Whether samples, arrays and radiators fly as one batch."""
+    return sampling.satellites.size * variants <= max(LANES, len(fleet))
 
 
 def study(
@@ -94,10 +99,10 @@ def study(
     samples, found, rows = scenario.run.samples, plan.found, plan.rows
     needed = {name: battery_needed(scenario, fleet, ledger, name) for name in fleet.classes}
     parts = plan.parts(scenario, needed)
-    engines = [one for one in (engine, plan.engine) if one]
+    engines = (engine, plan.engine)
     together = sum(count for _, count in parts)
     sampling = representatives(fleet, ledger, together)
-    if sampling.satellites.size * together <= max(LANES, len(fleet)):
+    if _at_once(fleet, sampling, together):
         say(1, "error bars and sizing")
         parts = [joined(parts)]
     batches: list[Batch] = []

@@ -5,7 +5,7 @@ battery, the hottest chip, and others spread evenly. Totals are the fleet's own 
 representatives say a variant changes, so the nominal variant always equals the run itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -136,14 +136,21 @@ class Sampling:
     weight: np.ndarray
 
 
-def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
-    """As many satellites as a batch of `variants` has room for; all of them, if it has.
+def room_for(fleet: Fleet, variants: int) -> int:
+    """The satellites that a batch of `variants` has room for.
 
-    The batch of a large fleet is no larger than the fleet, so that the compiled program serves
-    again.
+    The batch of a large fleet is no larger than the fleet, so that its compiled program may serve.
     """
     large = 2 * len(fleet) >= LANES
-    room = (len(fleet) if large else LANES) // variants
+    return (len(fleet) if large else LANES) // variants
+
+
+def representatives(fleet: Fleet, ledger: Ledger | None, variants: int) -> Sampling:
+    """As many satellites as a batch of `variants` has room for; all of them, if it has.
+
+    Without a ledger, before the run, the first of each shell and class stands for its extremes.
+    """
+    room = room_for(fleet, variants)
     if len(fleet) <= room:
         return Sampling(np.arange(len(fleet)), np.ones(len(fleet)))
     group = fleet.class_index * (fleet.shell.max() + 1) + fleet.shell
@@ -152,8 +159,10 @@ def representatives(fleet: Fleet, ledger: Ledger, variants: int) -> Sampling:
     chosen, weight = [], []
     for label in labels:
         members = np.flatnonzero(group == label)
-        emptiest = members[np.argmin(np.asarray(ledger.battery_least)[members])]
-        hottest = members[np.argmax(np.asarray(ledger.chip_hottest)[members])]
+        emptiest = hottest = members[0]
+        if ledger is not None:
+            emptiest = members[np.argmin(np.asarray(ledger.battery_least)[members])]
+            hottest = members[np.argmax(np.asarray(ledger.chip_hottest)[members])]
         extra = spare * members.size // len(fleet)
         even = members[np.linspace(0, members.size - 1, extra + 2).astype(int)[1:-1]]
         picked = np.unique([emptiest, hottest, *even])
@@ -206,16 +215,27 @@ def joined(parts: Sequence[Variants]) -> Variants:
 def batch(
     scenario: Scenario, fleet: Fleet, sampling: Sampling, value: Value, variants: int
 ) -> tuple[Constellation, State]:
-    """All variants of the representatives, and no fewer lanes than a large fleet has."""
+    """All variants of the representatives, the last one again where there is room for more.
+
+    So the size does not depend on who represents, and a large fleet's is its own.
+    """
     count = sampling.satellites.size
     lanes = variants * count
-    filled = max(lanes, len(fleet)) if count < len(fleet) else lanes
+    filled = lanes
+    if count < len(fleet):
+        large = len(fleet) if 2 * len(fleet) >= LANES else 0
+        filled = max(lanes, room_for(fleet, variants) * variants, large)
     place = np.minimum(np.arange(filled), lanes - 1)
     return build(scenario, fleet, value, (sampling.satellites[place % count], place // count))
 
 
-def compiled(scenario: Scenario, constellation: Constellation, state: State) -> Engine:
-    """An engine for a batch, its program compiled."""
+def fitting(
+    engines: Iterable[Engine], scenario: Scenario, constellation: Constellation, state: State
+) -> Engine:
+    """An engine that holds a batch: one of its size, or a new one with its program compiled."""
+    for engine in engines:
+        if engine.fits(constellation, state):
+            return engine.holding(constellation)
     run, lanes = scenario.run, state.alive.size
     clock = Clock.of(run.step_s, run.record_s, run.duration_h * 3600, lanes)
     engine = Engine(constellation, state, clock)
@@ -236,8 +256,7 @@ def run_batch(
     count = sampling.satellites.size
     lanes = variants * count
     constellation, state = batch(scenario, fleet, sampling, value, variants)
-    fit = (one.holding(constellation) for one in engines if one.fits(constellation, state))
-    engine = next(fit, None) or compiled(scenario, constellation, state)
+    engine = fitting(engines, scenario, constellation, state)
     out = simulate(engine, state).ledger
     capacity = np.asarray(constellation.satellites.battery.capacity)
 

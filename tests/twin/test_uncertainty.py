@@ -1,6 +1,9 @@
 """What is sampled: every range of a scenario that the run uses; and each moves something."""
 
+from dataclasses import replace
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from twin.load import load, parse, shipped
 from twin.parts import circuits
 from twin.remedies import planned
 from twin.simulate import Clock, Engine, check, simulate
-from twin.uncertainty import Sampling, batch, draws, inputs, joined, varied
+from twin.uncertainty import batch, draws, inputs, joined, representatives, varied
 
 OWN = """
 [run]
@@ -161,17 +164,38 @@ def test_the_age_of_coatings_moves_temperatures(own):
     assert blanket[1] > blanket[0] + 1.0
 
 
-def test_a_small_fleets_study_flies_in_the_program_that_was_planned(monkeypatch):
-    """Compiled beside the run's own, before the run tells how large a battery the night takes."""
+SHELL = """
+[run]
+start = 2025-03-20T12:00:00Z
+[[shell]]
+satellites = 100
+planes = 4
+"""
+
+
+@pytest.mark.parametrize("name", ["scs01", "shell", pytest.param("star2035", marks=SLOW)])
+def test_a_study_flies_in_the_program_that_was_planned(name, monkeypatch):
+    """It is compiled before the run tells who is emptiest, and what batteries the night takes."""
     monkeypatch.setattr(Engine, "compile", lambda self, state, records: None)
-    scenario = load("scs01").scenario
+    scenario = parse(SHELL) if name == "shell" else load(name).scenario
     ships = fleet(scenario)
-    plan = planned(scenario, ships)
-    value, count = joined(plan.parts(scenario, {"large": 792.0, "small": 700.0}))
-    everyone = Sampling(np.arange(len(ships)), np.ones(len(ships)))
-    built = batch(scenario, ships, everyone, value, count)
-    capacity = np.asarray(built[0].satellites.battery.capacity).reshape(count, -1)
-    assert {792.0, 700.0} <= set(np.round(capacity[len(plan.rows)] / WH))
-    assert plan.engine and plan.engine.fits(*built)
-    large = load("star2035").scenario
-    assert not planned(large, fleet(large)).engine
+    run = scenario.run
+    mine, state = build(scenario, ships)
+    engine = Engine(mine, state, Clock.of(run.step_s, run.record_s, 86_400.0, len(ships)))
+    plan = planned(scenario, ships, engine)
+    larger = {name: 1.2 * scenario.class_[name].battery_wh.value for name in ships.classes}
+    value, count = joined(plan.parts(scenario, larger))
+    random = np.random.default_rng(1)
+    ledger = replace(
+        state.ledger,
+        battery_least=jnp.asarray(random.random(len(ships))),
+        chip_hottest=jnp.asarray(random.random(len(ships))),
+    )
+    who = representatives(ships, ledger, count)
+    built = batch(scenario, ships, who, value, count)
+    assert plan.engine is not engine and plan.engine.fits(*built)
+    where = count * who.satellites.size
+    energy = np.asarray(built[0].satellites.battery.capacity)[:where].reshape(count, -1) / WH
+    nominal_wh = [scenario.class_[ships.classes[k]].battery_wh.value for k in ships.class_index]
+    row = len(plan.rows)  # the first of the arrays
+    np.testing.assert_allclose(energy[row], 1.2 * np.array(nominal_wh)[who.satellites])
