@@ -63,27 +63,35 @@ def effects(
     `engine` finds a compiled program for a constellation of as many `variants` side by side, where
     the caller has one. Numbers that the run does not depend on are left out, and said.
     """
+    say("slopes: one reverse pass, which takes a minute to compile")
+    slopes, notes, how = pulled(scenario, ships, classes, satellites)
+    say("secants: each number 2 % larger and smaller")
+    beside, at = secants(scenario, ships, slopes.names, engine=engine, variants=variants, **how)
+    return Effects(slopes, beside, at, tuple(notes))
+
+
+def pulled(
+    scenario: Scenario, ships: Fleet, classes: Sequence[str], satellites: Int[np.ndarray, "sat"]
+) -> tuple[Slopes, list[str], dict[str, np.ndarray]]:
+    """The slopes; notes on numbers that the run does not depend on; and who stood for whom.
+
+    A first call compiles for a minute, a second one of as many satellites does not.
+    """
     names, notes = numbers(scenario, classes, ships)
     member = ships.class_index[satellites]
     stands_for = np.array([(ships.shell == s).sum() for s in ships.shell[satellites]])
     shell, own = np.unique(ships.shell[satellites], return_counts=True)
     weight = stands_for / own[np.searchsorted(shell, ships.shell[satellites])]
     how = {"satellites": satellites, "group": member, "weight": weight}
-    say("slopes: one reverse pass, which takes a minute to compile")
     while True:
         try:
-            slopes = gradients(scenario, ships, names, **how)
+            return gradients(scenario, ships, names, **how), notes, how
         except InputError as error:
             wrong = {p.where: p.problem for p in error.problems if p.where in names}
             if not wrong:
                 raise
             names = [name for name in names if name not in wrong]
             notes += [f"{name}: {why}; left out" for name, why in wrong.items()]
-        else:
-            break
-    say("secants: each number 2 % larger and smaller")
-    beside, at = secants(scenario, ships, names, engine=engine, variants=variants, **how)
-    return Effects(slopes, beside, at, tuple(notes))
 
 
 def numbers(

@@ -29,6 +29,7 @@ NEAR = np.array([0.01, 0.005, 0.3, 0.3, 1.0])
 """Depth of discharge and power (relative), K of chip, battery, cold battery: nearly as hard."""
 RELATIVE = np.array([True, True, False, False, False])
 WITNESSES = NEAR.size  # satellites of each shell that stand for it
+SMALL = 8  # times that many fewer lanes in a year's screening are worth a program
 
 
 def hard_days(
@@ -51,6 +52,13 @@ def hard_days(
         moved, there = fleets[place]
         days.append(Day(moved, there, dates[place], who[place]))
     return days
+
+
+def stand_ins(ships: Fleet) -> Int[np.ndarray, "sat"]:
+    """As many satellites as a day's witnesses, before it is known who they are."""
+    return np.concatenate(
+        [_spread(np.flatnonzero(ships.shell == s), WITNESSES) for s in np.unique(ships.shell)]
+    )
 
 
 def chosen(worst: Float[np.ndarray, "date shell measure"]) -> list[int]:
@@ -78,7 +86,10 @@ def _screened(
     """How badly off each shell is on each date, and on each date its witnesses."""
     scenario, ships = fleets[0]
     shells = np.unique(ships.shell)
-    room = variants * WITNESSES
+    room = variants * WITNESSES  # as many as a trial flies, whose program then serves
+    largest = np.bincount(ships.shell).max()
+    if SMALL * largest <= room:  # a program of its own, flown for each date, is soon paid for
+        room = int(largest)
     lanes = np.concatenate([_spread(np.flatnonzero(ships.shell == s), room) for s in shells])
     nothing = np.zeros(lanes.size, np.int64)
     base, state = build(scenario, ships, value(scenario), (lanes, nothing))

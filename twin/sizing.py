@@ -14,6 +14,7 @@ built from parts keeps its drawing: the areas grow in it, and what they hide is 
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -22,10 +23,10 @@ import numpy as np
 from twin import seasons
 from twin.build import Value, nominal
 from twin.constants import HOUR, STEFAN_BOLTZMANN
-from twin.effects import Effects, effects
+from twin.effects import Effects, effects, pulled
 from twin.fleet import Fleet
 from twin.gradients import number_of, with_number
-from twin.hard_days import hard_days
+from twin.hard_days import hard_days, stand_ins
 from twin.parts import has_radiator
 from twin.problems import InputError, Problem, nearest
 from twin.remedies import SPARE, compute_power, housekeeping_power, throttle_start
@@ -127,22 +128,20 @@ def size(
     scenario = scenario if life is None else aged(scenario, life)
     for name in ships.classes:
         scenario = with_number(scenario, f"class.{name}.resets_per_day", 0.0)
-    say("running a year for its hardest days" if season == "worst" else "running the day once")
-    try:
-        nights = seasons.year(scenario, ships).night
-        guess = first_guess(scenario, ships, nights.max(axis=0) if season == "worst" else nights[0])
-        ample = {n: {p: AMPLE.get(p, 1.0) * x for p, x in own.items()} for n, own in guess.items()}
-        programs = Programs(scenario)
-        days = hard_days(scenario, ships, season, programs, _values(ample), LANES)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        hint = "an earlier start, or --season asis"
-        raise InputError([Problem("run.start", str(error).splitlines()[0], hint=hint)]) from None
-    trial = Trial(days, programs)
-    found, present = search(scenario, ships, trial, guess, say)
-    needed, then = together(scenario, ships, trial, found, say)
     classes = [name for name in ships.classes if only in (None, name)]
+    aside, ahead = ThreadPoolExecutor(1), []
+    try:
+        if slopes:  # a reverse pass compiles for a minute or two, on one core: the other sizes
+            today = scenario.run.start_utc
+            same = (scenario, ships) if season == "asis" else seasons.at(scenario, ships, today)
+            ahead.append(aside.submit(pulled, *same, classes, stand_ins(ships)))
+        days, programs, guess = _days(scenario, ships, season, say)
+        trial = Trial(days, programs)
+        found, present = search(scenario, ships, trial, guess, say)
+        needed, then = together(scenario, ships, trial, found, say)
+        wait(ahead)
+    finally:
+        aside.shutdown(wait=False)
     answers = [_answer(scenario, ships, days, present, needed, then, name) for name in classes]
     table, count = None, days[0].satellites.size
     first = ships.classes.index(classes[0])
@@ -153,6 +152,24 @@ def size(
         )
     dates = tuple(d.date.date() for d in days)
     return Sizing(tuple(answers), dates, count, table, day.date.date(), ships.warnings)
+
+
+def _days(
+    scenario: Scenario, ships: Fleet, season: str, say: Say
+) -> tuple[list[Day], Programs, Sizes]:
+    """The days to close on, the programs of the run that found them, and a first guess."""
+    say("running a year for its hardest days" if season == "worst" else "running the day once")
+    try:
+        nights = seasons.year(scenario, ships).night
+        guess = first_guess(scenario, ships, nights.max(axis=0) if season == "worst" else nights[0])
+        ample = {n: {p: AMPLE.get(p, 1.0) * x for p, x in own.items()} for n, own in guess.items()}
+        programs = Programs(scenario)
+        return hard_days(scenario, ships, season, programs, _values(ample), LANES), programs, guess
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        hint = "an earlier start, or --season asis"
+        raise InputError([Problem("run.start", str(error).splitlines()[0], hint=hint)]) from None
 
 
 def first_guess(scenario: Scenario, ships: Fleet, nights: np.ndarray) -> Sizes:

@@ -1,12 +1,16 @@
 """What a little more would do: which numbers are turned, and secants beside the slopes."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
+from twin import seasons
 from twin.build import nominal
-from twin.effects import APART, SECANT, Effects, effects, emittances, numbers
+from twin.effects import APART, SECANT, Effects, effects, emittances, numbers, pulled
 from twin.fleet import fleet
 from twin.gradients import Slopes
+from twin.hard_days import WITNESSES, stand_ins
 from twin.load import load, parse
 
 SHED = """
@@ -125,3 +129,30 @@ def test_where_loads_are_shed_and_served_again_slopes_agree_with_secants():
     larger = np.maximum(np.abs(ours), np.abs(beside))
     assert (np.abs(ours - beside) <= APART * larger)[seen].all(), "by a tenth of the larger"
     assert not found.apart().any()
+
+
+class Asked(Exception):
+    """The key of a program, instead of the program."""
+
+
+@pytest.mark.parametrize("name", ["scs01", "hot"])
+def test_a_hard_day_asks_for_the_program_that_is_compiled_ahead(name, monkeypatch):
+    """`size` begins with a reverse pass of today's fleet, before it knows days and witnesses."""
+
+    def ask(*key):
+        raise Asked(key)
+
+    monkeypatch.setattr("twin.gradients.reverse", ask)
+    scenario = load(name).scenario
+    ships = fleet(scenario)
+    keys = []
+    for days, back in ((0, 1), (190, -1)):
+        date = scenario.run.start_utc + timedelta(days=days)
+        who = stand_ins(ships).reshape(-1, WITNESSES)[:, ::back].ravel()
+        with pytest.raises(Asked) as asked:
+            pulled(*seasons.at(scenario, ships, date), list(ships.classes), who)
+        keys.append(asked.value.args[0])
+    assert keys[0] == keys[1]
+    with pytest.raises(Asked) as asked:
+        pulled(scenario, ships, list(ships.classes), stand_ins(ships)[:-1])
+    assert asked.value.args[0] != keys[0], "fewer satellites take another program"
