@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass, fields
@@ -152,6 +153,9 @@ def check_sums(surfaces: tuple[str, ...], total: Float[np.ndarray, "surface"]) -
             raise OpenViews(name, float(value))
 
 
+_TRACING = threading.Lock()  # a second thread that asks for the same craft finds it traced
+
+
 def cached_views(
     craft: Craft,
     *,
@@ -163,15 +167,16 @@ def cached_views(
     """`views`, kept in the user's cache folder under a hash of all that goes into them."""
     settings = (VERSION, bool(tracking), float(wing_rotation), tuple(map(float, horizons)), points)
     path = cache_folder() / f"{content_hash(craft, settings)}.npz"
-    try:
-        return _read(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass  # not there, or broken
-    found = views(
-        craft, tracking=tracking, wing_rotation=wing_rotation, horizons=horizons, points=points
-    )
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs only time
-        _write(path, found)
+    with _TRACING:
+        try:
+            return _read(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            pass  # not there, or broken
+        found = views(
+            craft, tracking=tracking, wing_rotation=wing_rotation, horizons=horizons, points=points
+        )
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs only time
+            _write(path, found)
     return found
 
 

@@ -2,6 +2,8 @@
 
 import json
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -263,6 +265,24 @@ def test_the_same_craft_gives_the_same_bits_and_the_cache_keeps_them(tmp_path, m
     moved.apply_translation((0.0, 1e-3, 0.0))
     cached_views(Craft((replace(craft.parts[0], mesh=moved), *craft.parts[1:])), tracking=False)
     assert len(list(path.parent.iterdir())) == 3, "other settings or corners, another file"
+
+
+def test_threads_that_ask_for_one_craft_trace_it_once(tmp_path, monkeypatch):
+    """A run and the study that is planned beside it begin with the same craft."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    traced = []
+
+    def slowly(*arguments, **settings):
+        traced.append(arguments)
+        time.sleep(0.2)
+        return views(*arguments, **settings)
+
+    monkeypatch.setattr(geometry, "views", slowly)
+    craft = default_craft(1.0, 4.0, 1.0)
+    with ThreadPoolExecutor(3) as pool:
+        found = [pool.submit(cached_views, craft, tracking=False) for _ in range(3)]
+        areas = [future.result().area for future in found]
+    assert len(traced) == 1 and np.ptp(areas, axis=0).max() == 0
 
 
 def test_wings_lock_where_they_are_told():
