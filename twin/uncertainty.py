@@ -136,13 +136,12 @@ class Sampling:
     weight: np.ndarray
 
 
-def room_for(fleet: Fleet, variants: int) -> int:
-    """The satellites that a batch of `variants` has room for.
+def seats(fleet: Fleet) -> int:
+    """Lanes of a batch in which some satellites stand for all.
 
-    The batch of a large fleet is no larger than the fleet, so that its compiled program may serve.
+    A large fleet's batch is as large as the fleet, so that its compiled program may serve.
     """
-    large = 2 * len(fleet) >= LANES
-    return (len(fleet) if large else LANES) // variants
+    return len(fleet) if 2 * len(fleet) >= LANES else LANES
 
 
 def representatives(fleet: Fleet, ledger: Ledger | None, variants: int) -> Sampling:
@@ -150,7 +149,7 @@ def representatives(fleet: Fleet, ledger: Ledger | None, variants: int) -> Sampl
 
     Without a ledger, before the run, the first of each shell and class stands for its extremes.
     """
-    room = room_for(fleet, variants)
+    room = seats(fleet) // variants
     if len(fleet) <= room:
         return Sampling(np.arange(len(fleet)), np.ones(len(fleet)))
     group = fleet.class_index * (fleet.shell.max() + 1) + fleet.shell
@@ -217,14 +216,11 @@ def batch(
 ) -> tuple[Constellation, State]:
     """All variants of the representatives, the last one again where there is room for more.
 
-    So the size does not depend on who represents, and a large fleet's is its own.
+    So the size does not depend on who represents.
     """
     count = sampling.satellites.size
     lanes = variants * count
-    filled = lanes
-    if count < len(fleet):
-        large = len(fleet) if 2 * len(fleet) >= LANES else 0
-        filled = max(lanes, room_for(fleet, variants) * variants, large)
+    filled = max(lanes, seats(fleet)) if count < len(fleet) else lanes
     place = np.minimum(np.arange(filled), lanes - 1)
     return build(scenario, fleet, value, (sampling.satellites[place % count], place // count))
 
